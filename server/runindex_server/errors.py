@@ -1,0 +1,465 @@
+"""What can be refused, and why: the domain's errors, without gRPC.
+
+RunIndexError
+├── InvalidArgument
+│   ├── InvalidRunId · FieldRequired · InvalidMetadata · ReservedMetadataKey · InvalidTag
+│   ├── InvalidState · InvalidPageSize · InvalidPageToken · InvalidQuery
+│   ├── InvalidRetentionPolicy · InvalidField · UnparsableRequest · RequestIdReused
+├── RunNotFound · ParentRunNotFound · RunAlreadyExists
+├── InvalidStateTransition · DefaultRunProtected · RunArchived · LimitExceeded
+├── VersionMismatch
+├── RequestTooLarge · StoreFull
+├── Unavailable
+│   ├── Overloaded · StoreClosed · CommitOutcomeUnknown
+└── StoreCorrupt · InternalFault
+
+Each class takes its fields and derives both the sentence for people and the metadata for programs from them,
+so that the two cannot disagree. `rpc.status` gives each reason its status code.
+"""
+
+from enum import StrEnum
+from typing import ClassVar, Final
+
+from runindex_server import limits
+
+VALUE_SHOWN_CHARS_MAX: Final = 128
+"""How much of a refused value is shown back, so that an error stays small whatever was sent."""
+
+
+class Reason(StrEnum):
+    """`ErrorInfo.reason`: the names of `runindex.v1.ErrorReason`, less their prefix. A test holds them equal."""
+
+    INVALID_RUN_ID = "INVALID_RUN_ID"
+    FIELD_REQUIRED = "FIELD_REQUIRED"
+    INVALID_METADATA = "INVALID_METADATA"
+    RESERVED_METADATA_KEY = "RESERVED_METADATA_KEY"
+    INVALID_TAG = "INVALID_TAG"
+    INVALID_STATE = "INVALID_STATE"
+    INVALID_PAGE_SIZE = "INVALID_PAGE_SIZE"
+    INVALID_PAGE_TOKEN = "INVALID_PAGE_TOKEN"
+    INVALID_QUERY = "INVALID_QUERY"
+    INVALID_RETENTION_POLICY = "INVALID_RETENTION_POLICY"
+    INVALID_FIELD = "INVALID_FIELD"
+    UNPARSABLE_REQUEST = "UNPARSABLE_REQUEST"
+    REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
+    RUN_NOT_FOUND = "RUN_NOT_FOUND"
+    PARENT_RUN_NOT_FOUND = "PARENT_RUN_NOT_FOUND"
+    RUN_ALREADY_EXISTS = "RUN_ALREADY_EXISTS"
+    INVALID_STATE_TRANSITION = "INVALID_STATE_TRANSITION"
+    DEFAULT_RUN_PROTECTED = "DEFAULT_RUN_PROTECTED"
+    RUN_ARCHIVED = "RUN_ARCHIVED"
+    LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
+    READ_ONLY = "READ_ONLY"
+    VERSION_MISMATCH = "VERSION_MISMATCH"
+    REQUEST_TOO_LARGE = "REQUEST_TOO_LARGE"
+    STORE_FULL = "STORE_FULL"
+    RATE_LIMITED = "RATE_LIMITED"
+    CREDENTIALS_MISSING = "CREDENTIALS_MISSING"
+    CREDENTIALS_INVALID = "CREDENTIALS_INVALID"
+    PERMISSION_DENIED = "PERMISSION_DENIED"
+    NOT_EXECUTED = "NOT_EXECUTED"
+    OVERLOADED = "OVERLOADED"
+    SHUTTING_DOWN = "SHUTTING_DOWN"
+    MIGRATING = "MIGRATING"
+    COMMIT_OUTCOME_UNKNOWN = "COMMIT_OUTCOME_UNKNOWN"
+    STORE_CORRUPT = "STORE_CORRUPT"
+    INTERNAL_ERROR = "INTERNAL_ERROR"
+
+
+class RunIndexError(Exception):
+    """A refusal that callers may see.
+
+    Attributes:
+        reason: Why, for programs.
+        message: Why, for people: one sentence that names the thing and the way out.
+        metadata: What the message says, for programs; keys in lowerCamelCase.
+        revision: The store's revision at which it was decided; None when it was decided without the store.
+    """
+
+    reason: ClassVar[Reason]
+
+    def __init__(self, message: str, **metadata: str) -> None:
+        """Keep the sentence and the metadata that a subclass derived from its fields."""
+        super().__init__(message)
+        self.message = message
+        self.metadata = metadata
+        self.revision: int | None = None
+
+
+class InvalidArgument(RunIndexError):
+    """A field of the request is at fault, whatever the store holds.
+
+    Attributes:
+        field: The path of the field in the request message; empty when it is the whole message.
+    """
+
+    def __init__(self, message: str, *, field: str, **metadata: str) -> None:
+        """Keep the field, in the metadata too unless it is the whole message."""
+        if field:
+            metadata = {"field": field, **metadata}
+        super().__init__(message, **metadata)
+        self.field = field
+
+
+class InvalidRunId(InvalidArgument):
+    """Not a run id in any of the accepted forms."""
+
+    reason = Reason.INVALID_RUN_ID
+
+    def __init__(self, value: str, *, field: str) -> None:
+        """Take the refused text."""
+        shown = value[:VALUE_SHOWN_CHARS_MAX]
+        super().__init__(
+            f"{field}: {shown!r} is not a run id; use a UUID other than the nil UUID, or 'default'.",
+            field=field,
+            value=shown,
+        )
+
+
+class FieldRequired(InvalidArgument):
+    """A required field is unset or empty."""
+
+    reason = Reason.FIELD_REQUIRED
+
+    def __init__(self, field: str) -> None:
+        """Take the field."""
+        super().__init__(f"{field}: required, and must not be empty.", field=field)
+
+
+class InvalidMetadata(InvalidArgument):
+    """Metadata outside its bounds."""
+
+    reason = Reason.INVALID_METADATA
+
+    def __init__(self, problem: str, *, field: str) -> None:
+        """Take what is wrong, as the rest of a sentence that begins with the field."""
+        super().__init__(f"{field}: {problem}.", field=field)
+
+
+class ReservedMetadataKey(InvalidArgument):
+    """A caller wrote a key that is the system's."""
+
+    reason = Reason.RESERVED_METADATA_KEY
+
+    def __init__(self, key: str, *, prefix: str, field: str) -> None:
+        """Take the key and the prefix that reserves it."""
+        shown = key[:VALUE_SHOWN_CHARS_MAX]
+        super().__init__(
+            f"{field}: the key {shown!r} is reserved; keys must not begin with {prefix!r}.",
+            field=field,
+            key=shown,
+            reservedPrefix=prefix,
+        )
+
+
+class InvalidTag(InvalidArgument):
+    """A tag outside its bounds, or too many of them."""
+
+    reason = Reason.INVALID_TAG
+
+    def __init__(self, problem: str, *, field: str) -> None:
+        """Take what is wrong, as the rest of a sentence that begins with the field."""
+        super().__init__(
+            f"{field}: {problem}.",
+            field=field,
+            tagBytesMax=str(limits.TAG_BYTES_MAX),
+            tagsMax=str(limits.TAGS_MAX),
+        )
+
+
+class InvalidState(InvalidArgument):
+    """A number that is no state."""
+
+    reason = Reason.INVALID_STATE
+
+    def __init__(self, value: int, *, field: str) -> None:
+        """Take the number."""
+        super().__init__(f"{field}: {value} is not a run state.", field=field, value=str(value))
+
+
+class InvalidPageSize(InvalidArgument):
+    """A negative page size."""
+
+    reason = Reason.INVALID_PAGE_SIZE
+
+    def __init__(self, value: int) -> None:
+        """Take the number."""
+        super().__init__(
+            f"page_size: {value} is negative; use 0 for the default.", field="page_size", value=str(value)
+        )
+
+
+class InvalidPageToken(InvalidArgument):
+    """A page token that is damaged, of another store, or of another query."""
+
+    reason = Reason.INVALID_PAGE_TOKEN
+
+    def __init__(self, problem: str) -> None:
+        """Take what is wrong, as the rest of a sentence that begins with the field."""
+        super().__init__(f"page_token: {problem}; start again without it.", field="page_token")
+
+
+class InvalidQuery(InvalidArgument):
+    """A search query that cannot be read.
+
+    Attributes:
+        position: Where, in code points from 0.
+    """
+
+    reason = Reason.INVALID_QUERY
+
+    def __init__(self, problem: str, *, position: int) -> None:
+        """Take what is wrong, as the rest of a sentence, and where."""
+        super().__init__(f"query: {problem}, at position {position}.", field="query", position=str(position))
+        self.position = position
+
+
+class InvalidRetentionPolicy(InvalidArgument):
+    """A retention policy without a kind, or with a bound that makes no sense."""
+
+    reason = Reason.INVALID_RETENTION_POLICY
+
+    def __init__(self, problem: str, *, field: str) -> None:
+        """Take what is wrong, as the rest of a sentence that begins with the field."""
+        super().__init__(f"{field}: {problem}.", field=field)
+
+
+class InvalidField(InvalidArgument):
+    """Any other field outside its bounds."""
+
+    reason = Reason.INVALID_FIELD
+
+    def __init__(self, problem: str, *, field: str) -> None:
+        """Take what is wrong, as the rest of a sentence that begins with the field."""
+        super().__init__(f"{field}: {problem}.", field=field)
+
+
+class UnparsableRequest(InvalidArgument):
+    """Bytes that are not the request message of the method."""
+
+    reason = Reason.UNPARSABLE_REQUEST
+
+    def __init__(self, message_name: str) -> None:
+        """Take the full name of the message that was expected."""
+        super().__init__(
+            f"The request is not a {message_name}: its bytes do not parse, or are nested too deep.", field=""
+        )
+
+
+class RequestIdReused(InvalidArgument):
+    """A request id that came before with another request."""
+
+    reason = Reason.REQUEST_ID_REUSED
+
+    def __init__(self, request_id: str) -> None:
+        """Take the id."""
+        super().__init__(
+            "request_id: it was used for another request; use a new id for each request.",
+            field="request_id",
+            requestId=request_id,
+        )
+
+
+class RunNotFound(RunIndexError):
+    """No run has this id."""
+
+    reason = Reason.RUN_NOT_FOUND
+
+    def __init__(self, run_id: str) -> None:
+        """Take the canonical id."""
+        super().__init__(f"No run has the id {run_id}.", runId=run_id)
+
+
+class ParentRunNotFound(RunIndexError):
+    """No run has the id that was given as parent."""
+
+    reason = Reason.PARENT_RUN_NOT_FOUND
+
+    def __init__(self, parent_run_id: str) -> None:
+        """Take the canonical id."""
+        super().__init__(f"No run has the id {parent_run_id}, given as parent.", parentRunId=parent_run_id)
+
+
+class RunAlreadyExists(RunIndexError):
+    """A run has this id."""
+
+    reason = Reason.RUN_ALREADY_EXISTS
+
+    def __init__(self, run_id: str) -> None:
+        """Take the canonical id."""
+        super().__init__(f"A run with the id {run_id} exists already.", runId=run_id)
+
+
+class InvalidStateTransition(RunIndexError):
+    """The lifecycle has no such transition."""
+
+    reason = Reason.INVALID_STATE_TRANSITION
+
+    def __init__(
+        self, run_id: str, *, from_state: str, to_state: str, allowed_states: tuple[str, ...]
+    ) -> None:
+        """Take names of `runindex.v1.RunState`; `allowed_states` are those reachable from `from_state`."""
+        ways = f"only {', '.join(allowed_states)} can follow" if allowed_states else "nothing can follow"
+        super().__init__(
+            f"Run {run_id} is {from_state} and cannot become {to_state}: {ways}.",
+            runId=run_id,
+            fromState=from_state,
+            toState=to_state,
+            allowedStates=",".join(allowed_states),
+        )
+
+
+class DefaultRunProtected(RunIndexError):
+    """The default run does not allow this."""
+
+    reason = Reason.DEFAULT_RUN_PROTECTED
+
+    def __init__(self, run_id: str, *, operation: str) -> None:
+        """Take the operation as a verb: `close`, `delete`."""
+        super().__init__(
+            f"The default run is immortal: it does not allow '{operation}'.",
+            runId=run_id,
+            operation=operation,
+        )
+
+
+class RunArchived(RunIndexError):
+    """The run is archived, and its record is frozen."""
+
+    reason = Reason.RUN_ARCHIVED
+
+    def __init__(self, run_id: str, *, operation: str) -> None:
+        """Take the operation as a verb with its object: `add tags`."""
+        super().__init__(
+            f"Run {run_id} is archived, and its record is frozen: it does not allow '{operation}'.",
+            runId=run_id,
+            operation=operation,
+        )
+
+
+class LimitExceeded(RunIndexError):
+    """What is stored plus what is asked for would pass a limit."""
+
+    reason = Reason.LIMIT_EXCEEDED
+
+    def __init__(self, run_id: str, *, limit: str, maximum: int) -> None:
+        """Take what is limited, in words, and its bound."""
+        super().__init__(
+            f"Run {run_id} would pass the limit of {maximum} {limit}; remove some first.",
+            runId=run_id,
+            limit=limit,
+            maximum=str(maximum),
+        )
+
+
+class VersionMismatch(RunIndexError):
+    """The run's version is not the expected one."""
+
+    reason = Reason.VERSION_MISMATCH
+
+    def __init__(self, run_id: str, *, expected_version: int, current_version: int) -> None:
+        """Take both versions."""
+        super().__init__(
+            f"Run {run_id} is at version {current_version}, not {expected_version}; read it again.",
+            runId=run_id,
+            expectedVersion=str(expected_version),
+            currentVersion=str(current_version),
+        )
+
+
+class RequestTooLarge(RunIndexError):
+    """The request message is too large."""
+
+    reason = Reason.REQUEST_TOO_LARGE
+
+    def __init__(self, request_bytes: int) -> None:
+        """Take its size."""
+        super().__init__(
+            f"The request has {request_bytes} bytes; at most {limits.REQUEST_BYTES_MAX} are taken.",
+            requestBytes=str(request_bytes),
+            requestBytesMax=str(limits.REQUEST_BYTES_MAX),
+        )
+
+
+class StoreFull(RunIndexError):
+    """The engine or its disk is full."""
+
+    reason = Reason.STORE_FULL
+
+    def __init__(self) -> None:
+        """Nothing was written."""
+        super().__init__("The store is full; delete runs or give it more room. Nothing was written.")
+
+
+class Unavailable(RunIndexError):
+    """The service cannot answer now; a retry helps.
+
+    Attributes:
+        retry_after_ms: When to try again.
+    """
+
+    def __init__(self, message: str, *, retry_after_ms: int) -> None:
+        """Keep the delay."""
+        super().__init__(message)
+        self.retry_after_ms = retry_after_ms
+
+
+class Overloaded(Unavailable):
+    """Too much is waiting."""
+
+    reason = Reason.OVERLOADED
+
+    def __init__(self, waiting_for: str) -> None:
+        """Take what has to catch up."""
+        super().__init__(
+            f"Too much is waiting for {waiting_for}; try again. Nothing was written.", retry_after_ms=500
+        )
+
+
+class StoreClosed(Unavailable):
+    """The store is closed, because the server is stopping."""
+
+    reason = Reason.SHUTTING_DOWN
+
+    def __init__(self) -> None:
+        """Nothing was written."""
+        super().__init__("The server is stopping; try again. Nothing was written.", retry_after_ms=1_000)
+
+
+class CommitOutcomeUnknown(Unavailable):
+    """The disk failed during a commit."""
+
+    reason = Reason.COMMIT_OUTCOME_UNKNOWN
+
+    def __init__(self) -> None:
+        """The write may or may not have been applied."""
+        super().__init__(
+            "The disk failed during the commit, so that the write may or may not have been applied; "
+            "retry with the same request_id.",
+            retry_after_ms=1_000,
+        )
+
+
+class StoreCorrupt(RunIndexError):
+    """The store holds bytes that are not what was written.
+
+    Attributes:
+        detail: What was found, for the log only.
+    """
+
+    reason = Reason.STORE_CORRUPT
+
+    def __init__(self, detail: str) -> None:
+        """Take what was found."""
+        super().__init__("The store is damaged; the operator must verify it.")
+        self.detail = detail
+
+
+class InternalFault(RunIndexError):
+    """A fault of the server, told by the id of its log line only."""
+
+    reason = Reason.INTERNAL_ERROR
+
+    def __init__(self, error_id: str) -> None:
+        """Take the id that the log carries too."""
+        super().__init__(f"The server failed; its log tells why under {error_id}.", errorId=error_id)

@@ -1,0 +1,76 @@
+"""Every bound of the service, with its unit in its name and its reason beside it.
+
+`docs/reference/limits.md` is rendered from this module; each bound is tested at one below, at, and
+one above. The store's own bounds (`kv.api`) stand above these by the overhead stated there.
+"""
+
+from typing import Final
+
+REQUEST_BYTES_MAX: Final = 1024 * 1024
+"""One request message. Bounds what parsing one call can cost."""
+
+REQUEST_ID_BYTES_MAX: Final = 64
+"""A request id, UTF-8. Holds a UUID or a ULID with a prefix, and fits into a key."""
+
+METADATA_BYTES_MAX: Final = 64 * 1024
+"""A run's metadata, as the encoded Struct without reserved keys. It describes a run; data goes elsewhere."""
+
+METADATA_DEPTH_MAX: Final = 20
+"""Levels of metadata, the object itself being the first. Each level nests three messages of the 100 that
+protobuf reads."""
+
+METADATA_NODES_MAX: Final = 5_000
+"""Values of metadata, containers included. Bounds walking it and the terms that it adds to search."""
+
+TAG_BYTES_MAX: Final = 128
+"""One tag, UTF-8. Fits into a key."""
+
+TAGS_MAX: Final = 64
+"""Tags of one run, and of one request. Each is a row of an index."""
+
+ERROR_BYTES_MAX: Final = 16 * 1024
+"""The error text of a failed run, UTF-8. A message with a traceback, not a log."""
+
+QUERY_BYTES_MAX: Final = 1024
+"""A search query, UTF-8."""
+
+QUERY_DEPTH_MAX: Final = 32
+"""Parentheses and negations inside each other in a search query. Bounds recursion."""
+
+PAGE_SIZE_DEFAULT: Final = 100
+"""Runs of a page when the caller names no number."""
+
+SEARCH_PAGE_SIZE_DEFAULT: Final = 10
+"""Runs of a page of search when the caller names no number. The seed's default."""
+
+PAGE_SIZE_MAX: Final = 1_000
+"""Runs of a page; a larger number is taken as this."""
+
+PAGE_BYTES_MAX: Final = 2 * 1024 * 1024
+"""Runs of a page, encoded; the page ends before the run that would pass it, but holds at least one. Half of
+what a gRPC client takes by default."""
+
+SKIP_MAX: Final = 100_000
+"""Runs that a listing passes over. They are read one by one."""
+
+TERM_BYTES_MAX: Final = 64
+"""One term of the search index; a longer one is shortened to a prefix and a digest."""
+
+TERMS_MAX: Final = 4_096
+"""Terms of one run in the search index; a run with more is searched by its record."""
+
+PREFIX_TERMS_MAX: Final = 64
+"""Terms to which a prefix of a query is expanded; one with more is checked on candidate records."""
+
+SEARCH_BUDGET_RECORDS: Final = 10_000
+"""Default of the setting: candidate records that one search examines before it stops and says so."""
+
+PENDING_ROWS_MAX: Final = 16_384
+"""Changes of the search index that wait to be merged; beyond it writes are refused until merging has caught
+up. Bounds what a search lays over the merged index."""
+
+RETENTION_COUNT_MAX: Final = 2**53
+"""The N of `keep_latest_n`. What every client language can hold exactly."""
+
+RETENTION_DURATION_US_MAX: Final = 315_576_000_000 * 1_000_000
+"""A retention duration: what `google.protobuf.Duration` holds, 10,000 years."""

@@ -1,0 +1,1 @@
+"""The store's messages, generated from `protos/runindex/storage/v1`."""

@@ -1,0 +1,89 @@
+"""What search sees of a run: the fields in which it looks for words, and the metadata values by their path.
+
+The run's id is none of them: ids are searched by the records' keys. Nor is anything of its data.
+"""
+
+from collections.abc import Mapping
+from functools import cached_property
+from itertools import chain
+from typing import Final
+
+from google.protobuf.struct_pb2 import Struct, Value
+
+from runindex_server.schema.run import Run, RunState
+from runindex_server.schema.text import boolean_text, number_text, words
+
+Words = tuple[str, ...]
+"""The words of one field, in their order. A phrase lies within one of these."""
+
+STATE_NAMES: Final[Mapping[RunState, str]] = {state: state.name.lower() for state in RunState}
+"""The name by which a query knows a state."""
+
+
+class Document:
+    """A run as search sees it. Its metadata is parsed when it is first asked for."""
+
+    def __init__(self, run: Run) -> None:
+        """Take the run."""
+        self.run = run
+
+    @cached_property
+    def values(self) -> Mapping[str, list[Words]]:
+        """The words of each metadata value, by the keys that lead to it, joined by dots.
+
+        Strings are as they are, numbers and booleans their JSON text, and null is nothing. The elements of a
+        list stand under the path of the list.
+        """
+        return self._metadata.values
+
+    @cached_property
+    def fields(self) -> list[Words]:
+        """The words of every field: state, error, tags, metadata keys and metadata values."""
+        texts = (STATE_NAMES[self.run.state], self.run.error or "", *self.run.tags, *self._metadata.keys)
+        return [*map(_words, texts), *chain.from_iterable(self._metadata.values.values())]
+
+    @cached_property
+    def _metadata(self) -> "_Metadata":
+        metadata = _Metadata()
+        if self.run.metadata:
+            metadata.add_members(Struct.FromString(self.run.metadata), prefix="")
+        return metadata
+
+
+class _Metadata:
+    """What is searched of a metadata object."""
+
+    def __init__(self) -> None:
+        self.keys: set[str] = set()
+        self.values: dict[str, list[Words]] = {}
+
+    def add_members(self, struct: Struct, *, prefix: str) -> None:
+        """Add the members of an object. As deep as metadata may be, which bounds the recursion."""
+        for key, value in struct.fields.items():
+            self.keys.add(key)
+            self.add_value(value, prefix + key)
+
+    def add_value(self, value: Value, path: str) -> None:
+        """Add what stands under a path."""
+        match value.WhichOneof("kind"):
+            case "struct_value":
+                self.add_members(value.struct_value, prefix=f"{path}.")
+            case "list_value":
+                for element in value.list_value.values:
+                    self.add_value(element, path)
+            case "string_value":
+                self.add_text(value.string_value, path)
+            case "number_value":
+                self.add_text(number_text(value.number_value), path)
+            case "bool_value":
+                self.add_text(boolean_text(value.bool_value), path)
+            case _:  # Null has no text.
+                pass
+
+    def add_text(self, text: str, path: str) -> None:
+        """Add the text of a value."""
+        self.values.setdefault(path, []).append(_words(text))
+
+
+def _words(text: str) -> Words:
+    return tuple(words(text))

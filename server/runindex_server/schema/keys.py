@@ -1,0 +1,312 @@
+r"""Every key of the store. The only module that builds one; the registry `SUBSPACES` lists them all.
+
+    namespace[16] | tag u8 | parts
+
+The nil UUID is the global namespace: records, indexes, counters, the store's own rows. A run's own UUID is the
+namespace of its data, where the generation follows the tag. The default run's UUID is the nil UUID too; its data
+shares no row with the global namespace's own, because no global subspace has the tag of data.
+
+Integers are big-endian; strings are UTF-8, 0x00 escaped as 0x00 0xff, ended by 0x00; flags are 0x00 or 0x01.
+`docs/reference/key-layout.md` is rendered from here, and a test evaluates each example.
+"""
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from runindex_server.schema.encoding import (
+    after_prefix,
+    decode_u64,
+    encode_string,
+    encode_u8,
+    encode_u32,
+    encode_u64,
+    escape,
+    split_string,
+)
+from runindex_server.schema.run import RunId, RunState
+
+GLOBAL_NAMESPACE: Final = bytes(16)
+
+
+@dataclass(frozen=True, slots=True)
+class Subspace:
+    """A disjoint part of the keys: one tag, one layout.
+
+    Attributes:
+        tag: The byte after the namespace. Never used again for anything else.
+        name: What its rows are.
+        parts: The layout of the key after the tag.
+        value: The layout of the value.
+    """
+
+    tag: int
+    name: str
+    parts: str
+    value: str
+
+    @property
+    def prefix(self) -> bytes:
+        """What all its keys in the global namespace begin with: 17 bytes."""
+        return GLOBAL_NAMESPACE + encode_u8(self.tag)
+
+    @property
+    def range(self) -> "KeyRange":
+        """All its keys in the global namespace."""
+        return prefix_range(self.prefix)
+
+
+class KeyRange(NamedTuple):
+    """The keys in `[start, end)`."""
+
+    start: bytes
+    end: bytes
+
+
+HEADER: Final = Subspace(0x01, "store header", "", "frame of StoreHeader")
+RUN: Final = Subspace(0x02, "run", "run_id[16]", "frame of ordinal u64, generation u64, ..., RunRecord")
+ALL_RUNS: Final = Subspace(0x03, "all runs", "archived u8 | ordinal u64", "run_id[16]")
+BY_STATE: Final = Subspace(0x04, "runs by state", "state u8 | ordinal u64", "run_id[16]")
+BY_TAG: Final = Subspace(0x05, "runs by tag", "tag str | archived u8 | ordinal u64", "run_id[16]")
+BY_PARENT: Final = Subspace(0x06, "runs by parent", "parent_id[16] | archived u8 | ordinal u64", "run_id[16]")
+BY_CREATE_TIME: Final = Subspace(0x07, "runs by create time", "create_us u64 | ordinal u64", "run_id[16]")
+STATE_COUNT: Final = Subspace(0x10, "count of runs by state", "state u8", "counter")
+CHILD_COUNT: Final = Subspace(0x11, "count of children", "parent_id[16]", "counter")
+HOLDING: Final = Subspace(0x12, "what a run holds", "run_id[16] | generation u64 | kind u8", "counter")
+REQUEST: Final = Subspace(0x20, "answered request", "caller str | request_id str", "frame of RequestAnswer")
+REQUEST_BY_TIME: Final = Subspace(
+    0x21, "answered requests by time", "answer_us u64 | caller str | request_id str", "empty"
+)
+TOMBSTONE: Final = Subspace(0x30, "tombstone of a deleted run", "run_id[16] | generation u64", "delete_us u64")
+PENDING_TERMS: Final = Subspace(0x40, "changed terms to merge", "revision u64", "frame of PendingTerms")
+POSTING: Final = Subspace(0x41, "posting", "term str | block u32", "frame of a roaring bitmap")
+MERGE: Final = Subspace(0x42, "merge", "", "merged_through u64")
+DATA: Final = Subspace(0x80, "data of a run, in its own namespace", "generation u64 | ...", "by kind")
+
+SUBSPACES: Final = (
+    HEADER,
+    RUN,
+    ALL_RUNS,
+    BY_STATE,
+    BY_TAG,
+    BY_PARENT,
+    BY_CREATE_TIME,
+    STATE_COUNT,
+    CHILD_COUNT,
+    HOLDING,
+    REQUEST,
+    REQUEST_BY_TIME,
+    TOMBSTONE,
+    PENDING_TERMS,
+    POSTING,
+    MERGE,
+    DATA,
+)
+"""Every subspace, by tag. 0x08 to 0x0f are free for indexes of runs, 0x13 to 0x1f for counters."""
+
+STORE_HEADER: Final = HEADER.prefix
+"""The key of the store's header."""
+
+MERGED_THROUGH: Final = MERGE.prefix
+"""The key of the revision through which changed terms are merged; no row means 0."""
+
+
+def prefix_range(prefix: bytes) -> KeyRange:
+    """Return the range of all keys that begin with `prefix`."""
+    return KeyRange(prefix, after_prefix(prefix))
+
+
+def before(listing: KeyRange, ordinal: int | None) -> KeyRange:
+    """Return the part of a listing's range with ordinals below `ordinal`, or all of it for None."""
+    if ordinal is None:
+        return listing
+    return KeyRange(listing.start, listing.start + encode_u64(ordinal))
+
+
+def ordinal_of(listing_key: bytes) -> int:
+    """Return the ordinal with which every key of a listing ends."""
+    return decode_u64(listing_key[-8:])
+
+
+def run(run_id: RunId) -> bytes:
+    """Return the key of a run's record."""
+    return RUN.prefix + run_id
+
+
+def run_of(key: bytes) -> RunId:
+    """Return the run whose record has this key.
+
+    Raises:
+        ValueError: It is no key of a record.
+    """
+    if not key.startswith(RUN.prefix) or len(key) != len(RUN.prefix) + 16:
+        msg = f"not the key of a run's record: {key.hex()}"
+        raise ValueError(msg)
+    return RunId(key[len(RUN.prefix) :])
+
+
+def run_prefix_range(run_id_prefix: bytes, *, half_byte: int | None = None) -> KeyRange:
+    """Return the records of runs whose id begins with some bytes, and then perhaps with 4 more bits."""
+    if half_byte is None:
+        return prefix_range(RUN.prefix + run_id_prefix)
+    start = RUN.prefix + run_id_prefix
+    end = after_prefix(start) if half_byte == 0xF else start + encode_u8((half_byte + 1) << 4)
+    return KeyRange(start + encode_u8(half_byte << 4), end)
+
+
+def all_runs(*, archived: bool, ordinal: int) -> bytes:
+    """Return a run's key in the listing of all runs."""
+    return ALL_RUNS.prefix + encode_u8(archived) + encode_u64(ordinal)
+
+
+def all_runs_range(*, archived: bool) -> KeyRange:
+    """Return the listing of all runs that are archived, or that are not."""
+    return prefix_range(ALL_RUNS.prefix + encode_u8(archived))
+
+
+def by_state(state: RunState, ordinal: int) -> bytes:
+    """Return a run's key in the listing of its state. ARCHIVED being a state, it needs no flag."""
+    return BY_STATE.prefix + encode_u8(state) + encode_u64(ordinal)
+
+
+def by_state_range(state: RunState) -> KeyRange:
+    """Return the listing of a state."""
+    return prefix_range(BY_STATE.prefix + encode_u8(state))
+
+
+def by_tag(tag: str, *, archived: bool, ordinal: int) -> bytes:
+    """Return a run's key in the listing of one of its tags."""
+    return BY_TAG.prefix + encode_string(tag.encode()) + encode_u8(archived) + encode_u64(ordinal)
+
+
+def by_tag_range(tag: str, *, archived: bool) -> KeyRange:
+    """Return the listing of a tag, of the runs that are archived, or that are not."""
+    return prefix_range(BY_TAG.prefix + encode_string(tag.encode()) + encode_u8(archived))
+
+
+def by_parent(parent: RunId, *, archived: bool, ordinal: int) -> bytes:
+    """Return a run's key in the listing of its parent's children."""
+    return BY_PARENT.prefix + parent + encode_u8(archived) + encode_u64(ordinal)
+
+
+def by_parent_range(parent: RunId, *, archived: bool) -> KeyRange:
+    """Return the listing of a parent's children that are archived, or that are not."""
+    return prefix_range(BY_PARENT.prefix + parent + encode_u8(archived))
+
+
+def by_create_time(create_us: int, ordinal: int) -> bytes:
+    """Return a run's key in the listing by create time."""
+    return BY_CREATE_TIME.prefix + encode_u64(create_us) + encode_u64(ordinal)
+
+
+def created_since_range(create_us: int) -> KeyRange:
+    """Return the runs that were created at a time or later."""
+    return KeyRange(BY_CREATE_TIME.prefix + encode_u64(create_us), after_prefix(BY_CREATE_TIME.prefix))
+
+
+def state_count(state: RunState) -> bytes:
+    """Return the counter of the runs in a state."""
+    return STATE_COUNT.prefix + encode_u8(state)
+
+
+def child_count(parent: RunId) -> bytes:
+    """Return the counter of a parent's children, archived ones included."""
+    return CHILD_COUNT.prefix + parent
+
+
+def holding(run_id: RunId, generation: int, kind: int) -> bytes:
+    """Return the counter of what a run holds of one kind."""
+    return HOLDING.prefix + run_id + encode_u64(generation) + encode_u8(kind)
+
+
+def request(caller: str, request_id: str) -> bytes:
+    """Return the key of the answer to a request."""
+    return REQUEST.prefix + encode_string(caller.encode()) + encode_string(request_id.encode())
+
+
+def request_by_time(answer_us: int, caller: str, request_id: str) -> bytes:
+    """Return the key by which an answer is found when its time is over."""
+    name = encode_string(caller.encode()) + encode_string(request_id.encode())
+    return REQUEST_BY_TIME.prefix + encode_u64(answer_us) + name
+
+
+def answered_before_range(answer_us: int) -> KeyRange:
+    """Return the requests that were answered before a time."""
+    return KeyRange(REQUEST_BY_TIME.prefix, REQUEST_BY_TIME.prefix + encode_u64(answer_us))
+
+
+def split_request_by_time(key: bytes) -> tuple[int, str, str]:
+    """Return the time, caller and request id of a key of the requests by time.
+
+    Raises:
+        ValueError: It is none.
+    """
+    start = len(REQUEST_BY_TIME.prefix)
+    caller, rest = split_string(key[start + 8 :])
+    request_id, rest = split_string(rest)
+    if rest:
+        msg = f"bytes behind the key of a request: {rest.hex()}"
+        raise ValueError(msg)
+    return decode_u64(key[start : start + 8]), caller.decode(), request_id.decode()
+
+
+def tombstone(run_id: RunId, generation: int) -> bytes:
+    """Return the key of a deleted run's tombstone."""
+    return TOMBSTONE.prefix + run_id + encode_u64(generation)
+
+
+def split_tombstone(key: bytes) -> tuple[RunId, int]:
+    """Return the run and the generation of a tombstone.
+
+    Raises:
+        ValueError: It is no key of a tombstone.
+    """
+    start = len(TOMBSTONE.prefix)
+    return RunId(key[start : start + 16]), decode_u64(key[start + 16 :])
+
+
+def pending_terms(revision: int) -> bytes:
+    """Return the key of the terms that a write changed."""
+    return PENDING_TERMS.prefix + encode_u64(revision)
+
+
+def pending_terms_range(*, after: int, through: int) -> KeyRange:
+    """Return the changed terms of the revisions after one and through another."""
+    return KeyRange(pending_terms(after + 1), pending_terms(through + 1))
+
+
+def revision_of(pending_key: bytes) -> int:
+    """Return the revision of a row of changed terms."""
+    return decode_u64(pending_key[len(PENDING_TERMS.prefix) :])
+
+
+def posting(term: bytes, block: int) -> bytes:
+    """Return the key of a term's posting in one block of 65,536 ordinals."""
+    return POSTING.prefix + encode_string(term) + encode_u32(block)
+
+
+def posting_range(term: bytes) -> KeyRange:
+    """Return the postings of a term, oldest block first."""
+    return prefix_range(POSTING.prefix + encode_string(term))
+
+
+def posting_prefix_range(term_prefix: bytes) -> KeyRange:
+    """Return the postings of all terms that begin so."""
+    return prefix_range(POSTING.prefix + escape(term_prefix))
+
+
+def split_posting(key: bytes) -> tuple[bytes, int]:
+    """Return the term and the block of a posting.
+
+    Raises:
+        ValueError: It is no key of a posting.
+    """
+    term, block = split_string(key[len(POSTING.prefix) :])
+    if len(block) != 4:
+        msg = f"a block has 4 bytes, not {len(block)}"
+        raise ValueError(msg)
+    return term, int.from_bytes(block, "big")
+
+
+def data_range(run_id: RunId, generation: int) -> KeyRange:
+    """Return all that a run of one generation holds."""
+    return prefix_range(run_id + encode_u8(DATA.tag) + encode_u64(generation))

@@ -1,0 +1,243 @@
+"""How values are framed, and how a run's record is written and read.
+
+    frame       format u8 | crc u32 | payload          CRC-32 of key and payload
+    of a run    ordinal u64 | generation u64 | basic_bytes u32 | reserved_bytes u16 | reserved | body
+
+`body` is the wire form of `runindex.v1.Run`, metadata last: `basic_bytes` of it are all but the metadata. So a
+view is a slice, and a page of runs is joined without parsing one.
+"""
+
+import struct
+import zlib
+from dataclasses import asdict
+from typing import Any, Final
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from runindex_server.errors import StoreCorrupt
+from runindex_server.schema import keys
+from runindex_server.schema._generated import run_record_pb2 as pb
+from runindex_server.schema.run import (
+    KEEP_ALL,
+    RetentionPolicy,
+    Run,
+    RunId,
+    RunState,
+    RunView,
+    parse_run_id,
+    run_id_text,
+)
+
+FORMAT: Final = 1
+"""The first byte of every frame. Zeroed or foreign bytes do not begin so."""
+
+RETENTION_KEY: Final = "_strata_retention"
+RESERVED_PREFIX: Final = "_strata_"
+
+_FRAME: Final = struct.Struct(">BI")
+_RUN: Final = struct.Struct(">QQIH")
+_RUN_ID_FIELD: Final = bytes([pb.RunRecord.RUN_ID_FIELD_NUMBER << 3 | 2])
+
+
+def seal(key: bytes, payload: bytes) -> bytes:
+    """Return a payload framed with a checksum over it and the key under which it will stand."""
+    return _FRAME.pack(FORMAT, zlib.crc32(payload, zlib.crc32(key))) + payload
+
+
+def unseal(key: bytes, value: bytes) -> bytes:
+    """Return the payload of a frame.
+
+    Raises:
+        StoreCorrupt: The frame is none, or was not written under this key.
+    """
+    if len(value) < _FRAME.size or value[0] != FORMAT:
+        raise StoreCorrupt(f"no frame under {key.hex()}")
+    payload = value[_FRAME.size :]
+    if zlib.crc32(payload, zlib.crc32(key)) != int.from_bytes(value[1 : _FRAME.size], "big"):
+        raise StoreCorrupt(f"checksum of {key.hex()}")
+    return payload
+
+
+def encode_varint(number: int) -> bytes:
+    """Return a number of at least 0 as protobuf's varint."""
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def length_delimited(field_number: int, data: bytes) -> bytes:
+    """Return a field of bytes, text or a message as it stands on protobuf's wire."""
+    return encode_varint(field_number << 3 | 2) + encode_varint(len(data)) + data
+
+
+def encode_run(run: Run) -> bytes:
+    """Return the value of a run's row."""
+    basic = _encode_basic(run)
+    reserved = _encode_reserved(run.retention)
+    head = _RUN.pack(run.ordinal, run.generation, len(basic), len(reserved))
+    return seal(keys.run(run.run_id), head + reserved + basic + _encode_metadata(run.metadata))
+
+
+def decode_run(key: bytes, value: bytes) -> Run:
+    """Return the run in a row.
+
+    Raises:
+        StoreCorrupt: The row is not what was written under this key.
+    """
+    ordinal, generation, reserved, basic, metadata = _split(key, value)
+    try:
+        record = pb.RunRecord.FromString(basic)
+        retention = _decode_reserved(reserved)
+    except DecodeError as error:
+        raise StoreCorrupt(f"record under {key.hex()}") from error
+    return Run(
+        run_id=keys.run_of(key),
+        ordinal=ordinal,
+        generation=generation,
+        state=RunState(record.state),
+        version=record.version,
+        revision=record.revision,
+        create_us=_micros(record.create_time),
+        update_us=_micros(record.update_time),
+        end_us=_micros(record.end_time) if record.HasField("end_time") else None,
+        error=record.error if record.HasField("error") else None,
+        tags=tuple(record.tags),
+        parent=parse_run_id(record.parent_run_id) if record.HasField("parent_run_id") else None,
+        outcome=RunState(record.outcome) if record.outcome else None,
+        metadata=_decode_metadata(metadata),
+        activity_us=_micros(record.activity_time),
+        retention=retention,
+    )
+
+
+def run_message(run: Run) -> bytes:
+    """Return a run as the wire form of `runindex.v1.Run`, whole."""
+    return _encode_basic(run) + _encode_metadata(run.metadata)
+
+
+def id_message(run_id: RunId) -> bytes:
+    """Return the wire form of a `runindex.v1.Run` that carries its id alone."""
+    text = run_id_text(run_id).encode()
+    return _RUN_ID_FIELD + bytes([len(text)]) + text
+
+
+def view_message(key: bytes, value: bytes, view: RunView, *, ordinal: int | None = None) -> bytes:
+    """Return the run in a row as the wire form of `runindex.v1.Run`, cut to a view, without parsing it.
+
+    Args:
+        key: The row's key.
+        value: The row's value.
+        view: How much of it to return.
+        ordinal: What the listing that led here says it is; None when no listing did.
+
+    Raises:
+        StoreCorrupt: The row is not what was written under this key, or not what the listing says.
+    """
+    found, _, _, basic, metadata = _split(key, value)
+    if ordinal is not None and found != ordinal:
+        raise StoreCorrupt(f"a listing leads to {key.hex()} by {ordinal}, not {found}")
+    match view:
+        case RunView.ID_ONLY:
+            return id_message(keys.run_of(key))
+        case RunView.BASIC:
+            return basic
+        case RunView.FULL:
+            return basic + metadata
+
+
+def ordinal_of(key: bytes, value: bytes) -> int:
+    """Return the ordinal of the run in a row.
+
+    Raises:
+        StoreCorrupt: The row is not what was written under this key.
+    """
+    return _split(key, value)[0]
+
+
+def _split(key: bytes, value: bytes) -> tuple[int, int, bytes, bytes, bytes]:
+    """Return ordinal, generation, reserved map, and the body's two parts."""
+    payload = unseal(key, value)
+    try:
+        ordinal, generation, basic_bytes, reserved_bytes = _RUN.unpack_from(payload)
+    except struct.error as error:
+        raise StoreCorrupt(f"record under {key.hex()}") from error
+    body = _RUN.size + reserved_bytes
+    reserved = payload[_RUN.size : body]
+    return ordinal, generation, reserved, payload[body : body + basic_bytes], payload[body + basic_bytes :]
+
+
+def _encode_basic(run: Run) -> bytes:
+    """Return the wire form of `Run` but for its metadata."""
+    record = pb.RunRecord(
+        run_id=run_id_text(run.run_id),
+        state=_number(run.state),
+        version=run.version,
+        create_time=_timestamp(run.create_us),
+        update_time=_timestamp(run.update_us),
+        error=run.error,
+        tags=run.tags,
+        parent_run_id=None if run.parent is None else run_id_text(run.parent),
+        outcome=None if run.outcome is None else _number(run.outcome),
+        revision=run.revision,
+        activity_time=_timestamp(run.activity_us),
+    )
+    if run.end_us is not None:
+        record.end_time.CopyFrom(_timestamp(run.end_us))
+        seconds, micros = divmod(run.end_us - run.create_us, 1_000_000)
+        record.duration.CopyFrom(Duration(seconds=seconds, nanos=micros * 1_000))
+    return record.SerializeToString()
+
+
+def _encode_metadata(metadata: bytes) -> bytes:
+    """Return the field that ends a record; nothing when there is no metadata."""
+    if not metadata:
+        return b""
+    return length_delimited(pb.RunRecord.METADATA_FIELD_NUMBER, metadata)
+
+
+def _decode_metadata(field: bytes) -> bytes:
+    """Return the encoded Struct in the field that ends a record."""
+    position = 2
+    while field and field[position] & 0x80:
+        position += 1
+    return field[position + 1 :]
+
+
+def _encode_reserved(retention: RetentionPolicy) -> bytes:
+    """Return the reserved map; nothing when it is empty."""
+    if retention == KEEP_ALL:
+        return b""
+    bounds = {name: value for name, value in asdict(retention).items() if value is not None}
+    policy = pb.RetentionPolicy(**bounds)
+    return pb.ReservedMetadata(values={RETENTION_KEY: policy.SerializeToString()}).SerializeToString()
+
+
+def _decode_reserved(reserved: bytes) -> RetentionPolicy:
+    """Return the retention policy in a reserved map."""
+    if not reserved:
+        return KEEP_ALL
+    values = pb.ReservedMetadata.FromString(reserved).values
+    policy = pb.RetentionPolicy.FromString(values[RETENTION_KEY])
+    kind = policy.WhichOneof("policy")
+    return KEEP_ALL if kind is None else RetentionPolicy(**{kind: getattr(policy, kind)})
+
+
+def _number(state: RunState) -> Any:  # noqa: ANN401  # The generated enum's type is not a class at run time.
+    """Return a state as the messages have it: the same number."""
+    return state.value
+
+
+def _timestamp(us: int) -> Timestamp:
+    """Return a time of microseconds since 1970 as protobuf's."""
+    seconds, micros = divmod(us, 1_000_000)
+    return Timestamp(seconds=seconds, nanos=micros * 1_000)
+
+
+def _micros(timestamp: Timestamp) -> int:
+    """Return protobuf's time as microseconds since 1970."""
+    return timestamp.seconds * 1_000_000 + timestamp.nanos // 1_000

@@ -1,0 +1,59 @@
+"""What an operator can set: each setting is a field here, a flag of `serve` and an environment variable.
+
+`docs/reference/configuration.md` is rendered from here.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from runindex_server import limits
+
+GIB = 1024**3
+
+
+class Settings(BaseSettings):
+    """The server's settings. A flag stands over the environment, and that over the default."""
+
+    model_config = SettingsConfigDict(env_prefix="RUNINDEX_", frozen=True, extra="ignore")
+
+    address: str = Field(
+        default="127.0.0.1:50051",
+        description="Where to listen: host:port; port 0 takes a free one.",
+    )
+    data_dir: Path = Field(
+        default=Path("data"), description="The folder of the store. Created when it does not exist."
+    )
+    insecure_allow_remote: bool = Field(
+        default=False,
+        description="Whether to listen on an address that other machines reach, although nobody is asked who "
+        "they are.",
+    )
+    map_bytes: int = Field(
+        default=64 * GIB,
+        ge=16 * 1024**2,
+        description="Address space of the store, and so its largest size in bytes. It takes no disk by itself.",
+    )
+    search_budget_records: int = Field(
+        default=limits.SEARCH_BUDGET_RECORDS,
+        ge=1,
+        description="Candidate records that one search examines before it stops and says `truncated`.",
+    )
+    request_id_retention_s: int = Field(
+        default=24 * 3600,
+        ge=24 * 3600,
+        description="How long answers are remembered for request ids, in seconds.",
+    )
+    drain_s: float = Field(
+        default=20.0,
+        ge=0,
+        description="How long calls under way may take to finish when the server stops, in seconds.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="What is logged: this and all that is graver."
+    )
+    log_format: Literal["json", "console"] = Field(
+        default="json", description="How it is logged: an object a line, or text for a person."
+    )
