@@ -1,0 +1,1 @@
+"""L1: ordered bytes in transactions. Knows nothing of what the bytes mean."""

@@ -1,0 +1,133 @@
+"""What is looked at before a data directory is opened, and how it is refused: better than a crash later."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+from runindex_server.kv.data_file import DataFileDamaged, is_complete, read_newest_meta
+
+MOUNTS_PATH: Final = Path("/proc/self/mountinfo")
+
+UNTRUSTED_FILE_SYSTEMS: Final = re.compile(r"nfs.*|cifs|smb3|9p|fuse|fuse\..*")
+"""Types on which LMDB's memory map and its locks do not hold what they promise."""
+
+_OCTAL_ESCAPE: Final = re.compile(r"\\([0-7]{3})")
+
+
+class StoreRefused(Exception):
+    """A data directory that is not opened. The message names the path and the way out, for the operator."""
+
+
+class DataFileMissing(StoreRefused):
+    """There is a store, but not its data file."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the path of the data file."""
+        super().__init__(f"{path} is missing; restore a backup, or use another data directory.")
+
+
+class DataFileForeign(StoreRefused):
+    """The data file is not one of this store."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        """Take the path of the data file, and what is wrong as the rest of a sentence after `it`."""
+        super().__init__(
+            f"{path} is not a data file of RunIndex: it {problem}; restore a backup, or use another data "
+            "directory."
+        )
+
+
+class DataFileTruncated(StoreRefused):
+    """Pages of the data file that are in use are gone."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the path of the data file."""
+        super().__init__(f"{path} was cut short: pages in use lie behind its end; restore a backup.")
+
+
+class FileSystemUntrusted(StoreRefused):
+    """The data directory lies on a file system of a type that LMDB cannot trust."""
+
+    def __init__(self, path: Path, file_system: str) -> None:
+        """Take the data directory and the type of its file system."""
+        super().__init__(
+            f"{path} is on a file system of type {file_system}, on which LMDB's locks and memory map cannot "
+            "be trusted; use a data directory on a local disk."
+        )
+
+
+class StoreInUse(StoreRefused):
+    """Another process, or another store of this one, has the data directory open.
+
+    Attributes:
+        holder: The holder's process id, as the holder sees it; empty while it has not written it yet.
+    """
+
+    def __init__(self, path: Path, holder: str) -> None:
+        """Take the path of the lock file and the holder's process id."""
+        who = f"process {holder}" if holder else "another process"
+        super().__init__(f"{path} is held by {who}; stop it, or use another data directory.")
+        self.holder = holder
+
+
+class EngineRefused(StoreRefused):
+    """The engine could not open the store."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        """Take the directory of the store, and what the engine said."""
+        super().__init__(
+            f"{path} could not be opened by the engine ({problem}); look at its permissions, its disk, and "
+            "the size of the map."
+        )
+
+
+def guard_data_file(path: Path) -> None:
+    """Refuse a data file that the engine would refuse, misread, or be killed by. Read-only.
+
+    To be called before the engine has the file open: closing a second descriptor of it can end locks.
+
+    Raises:
+        DataFileMissing: There is no such file.
+        DataFileForeign: It is not a data file of LMDB 0.9.
+        DataFileTruncated: Pages of it that are in use are gone.
+    """
+    if not path.is_file():
+        raise DataFileMissing(path)
+    try:
+        with path.open("rb") as file:
+            complete = is_complete(file, read_newest_meta(file))
+    except DataFileDamaged as damage:
+        raise DataFileForeign(path, str(damage)) from damage
+    if not complete:
+        raise DataFileTruncated(path)
+
+
+def guard_file_system(path: Path, *, mounts_path: Path = MOUNTS_PATH) -> None:
+    """Refuse a data directory, present or not, on a file system that LMDB cannot trust. Read-only.
+
+    Args:
+        path: The data directory.
+        mounts_path: The kernel's list of mounts; where there is none, nothing is refused.
+
+    Raises:
+        FileSystemUntrusted: It lies on such a file system.
+    """
+    try:
+        mounts = mounts_path.read_text(encoding="utf-8", errors="surrogateescape")
+    except FileNotFoundError:
+        return
+    file_system = _file_system_of(path.resolve(), mounts)
+    if UNTRUSTED_FILE_SYSTEMS.fullmatch(file_system):
+        raise FileSystemUntrusted(path, file_system)
+
+
+def _file_system_of(path: Path, mounts: str) -> str:
+    """Return the type of the file system of an absolute path; empty when no mount covers it."""
+    depth, file_system = 0, ""
+    for line in mounts.splitlines():
+        place, _, source = line.partition(" - ")
+        mount_point = Path(_OCTAL_ESCAPE.sub(lambda match: chr(int(match[1], 8)), place.split(" ")[4]))
+        # Of two mounts at one place the later one covers the earlier.
+        if path.is_relative_to(mount_point) and len(mount_point.parts) >= depth:
+            depth, file_system = len(mount_point.parts), source.split(" ")[0]
+    return file_system

@@ -1,0 +1,158 @@
+"""The embedded store: LMDB in a data directory that this process alone holds.
+
+Reads run on the event loop, writes on one thread of their own. When the outcome of a commit is unknown the
+store stops for good: a process that starts afresh reads what the disk really holds.
+"""
+
+import asyncio
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, TypeVar
+
+from runindex_server.clock import Clock
+from runindex_server.errors import CommitOutcomeUnknown, StoreClosed
+from runindex_server.kv.api import ReadTxn, WriteTxn
+from runindex_server.kv.directory import make_directory, sync_path
+from runindex_server.kv.guard import guard_data_file, guard_file_system
+from runindex_server.kv.lmdb_environment import DATA_FILE_NAME, LmdbEnvironment
+from runindex_server.kv.lock_file import LockFile
+
+T = TypeVar("T")
+
+OFFLOADED_READS_MAX: Final = 4
+"""Offloaded reads that run at one time; more wait for their turn."""
+
+LOCK_NAME: Final = "LOCK"
+STORE_NAME: Final = "store"
+UNFINISHED_NAME: Final = "store.unfinished"
+
+
+class LmdbStore:
+    """A `kv.api.Store` on disk. Belongs to one event loop, and to the process that opened it."""
+
+    def __init__(
+        self, environment: LmdbEnvironment, lock: LockFile, *, clock: Clock, on_fatal: Callable[[], None]
+    ) -> None:
+        """Own an open environment and the lock on its data directory; `open_lmdb` makes both."""
+        self._environment = environment
+        self._lock = lock
+        self._clock = clock
+        self._on_fatal = on_fatal
+        self._pid = os.getpid()
+        self._is_closed = False
+        self._has_failed = False
+        self._release_lock = threading.Lock()
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
+        self._readers = ThreadPoolExecutor(OFFLOADED_READS_MAX, thread_name_prefix="store-reader")
+
+    async def read(self, fn: Callable[[ReadTxn], T], *, offload: bool = False) -> T:
+        """Run `fn` on one snapshot, on the event loop unless `offload`; see `kv.api.Store`."""
+        self._refuse_when_stopped()
+        if not offload:
+            return self._environment.read(fn)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._readers, lambda: self._environment.read(fn)
+        )
+
+    async def write(self, fn: Callable[[WriteTxn], T]) -> T:
+        """Run `fn` in one transaction on the writer's thread; see `kv.api.Store`.
+
+        Cancelled while it waits for its turn, it writes nothing; once it runs, it runs to its end.
+        """
+        self._refuse_when_stopped()
+        return await asyncio.get_running_loop().run_in_executor(self._writer, lambda: self._write(fn))
+
+    async def close(self) -> None:
+        """Refuse calls from now on, finish those that were handed over, and release engine and lock.
+
+        Again does nothing. Cancelled, it goes on in its thread.
+        """
+        self._refuse_when_forked()
+        self._is_closed = True
+        await asyncio.to_thread(self._release)
+
+    def _release(self) -> None:
+        # A second caller waits for the first; each step does nothing when it comes again.
+        with self._release_lock:
+            self._writer.shutdown()
+            self._readers.shutdown()
+            self._environment.close()
+            self._lock.release()
+
+    def _write(self, fn: Callable[[WriteTxn], T]) -> T:
+        # Handed over before an earlier write failed.
+        if self._has_failed:
+            raise StoreClosed
+        try:
+            return self._environment.write(fn, clock=self._clock)
+        except CommitOutcomeUnknown:
+            self._has_failed = True
+            self._on_fatal()
+            raise
+
+    def _refuse_when_stopped(self) -> None:
+        self._refuse_when_forked()
+        if self._is_closed or self._has_failed:
+            raise StoreClosed
+
+    def _refuse_when_forked(self) -> None:
+        if os.getpid() != self._pid:
+            msg = f"the store belongs to process {self._pid}; it does not survive a fork"
+            raise RuntimeError(msg)
+
+
+def open_lmdb(
+    data_dir: Path,
+    *,
+    clock: Clock,
+    map_bytes: int,
+    initialise: Callable[[WriteTxn], None],
+    on_fatal: Callable[[], None],
+) -> LmdbStore:
+    """Open the store of a data directory, or create it. Blocks: to be called before the event loop serves.
+
+    Args:
+        data_dir: Made with mode 0700 when it is missing. Holds `LOCK` and `store/`.
+        clock: The wall clock.
+        map_bytes: What the data file can grow to. Address space, not disk.
+        initialise: The first write of a new store.
+        on_fatal: Called once, on the writer's thread, when the outcome of a commit is unknown and the store
+            has stopped. Must return at once.
+
+    Raises:
+        StoreRefused: The directory is in use, or what it holds, or its file system, cannot be trusted.
+        OSError: It cannot be read or written.
+    """
+    guard_file_system(data_dir)
+    make_directory(data_dir)
+    lock = LockFile.take(data_dir / LOCK_NAME)
+    try:
+        store_dir = data_dir / STORE_NAME
+        shutil.rmtree(data_dir / UNFINISHED_NAME, ignore_errors=True)
+        if not store_dir.exists():
+            _create(store_dir, clock=clock, map_bytes=map_bytes, initialise=initialise)
+        guard_data_file(store_dir / DATA_FILE_NAME)
+        environment = LmdbEnvironment(store_dir, map_bytes=map_bytes, create=False)
+    except BaseException:
+        lock.release()
+        raise
+    return LmdbStore(environment, lock, clock=clock, on_fatal=on_fatal)
+
+
+def _create(store_dir: Path, *, clock: Clock, map_bytes: int, initialise: Callable[[WriteTxn], None]) -> None:
+    """Create a store beside its place, and move it there when all of it is on the disk."""
+    unfinished_dir = store_dir.with_name(UNFINISHED_NAME)
+    unfinished_dir.mkdir(mode=0o700)
+    environment = LmdbEnvironment(unfinished_dir, map_bytes=map_bytes, create=True)
+    try:
+        environment.write(initialise, clock=clock)
+    finally:
+        environment.close()
+    sync_path(unfinished_dir / DATA_FILE_NAME)
+    sync_path(unfinished_dir)
+    unfinished_dir.rename(store_dir)
+    sync_path(store_dir.parent)
