@@ -1,7 +1,7 @@
 """What follows from a run's record: index rows, counters and terms of search.
 
-`derive` is the one place that says so. A write of a run touches derived state only by the difference between what
-follows from the old record and from the new one, so that the two cannot drift apart.
+`derive` is the one place that says so. A write of a run touches derived state only by the difference between
+what follows from the old record and from the new one, so that the two cannot drift apart.
 """
 
 from collections.abc import Mapping

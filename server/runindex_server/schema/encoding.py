@@ -1,7 +1,7 @@
 """Order-preserving encodings of the parts of a key: integers, flags, strings.
 
-For values `a` and `b` of one type, `encode(a) < encode(b)` exactly when `a < b`. Decoders refuse bytes that no
-encoder makes.
+For values `a` and `b` of one type, `encode(a) < encode(b)` exactly when `a < b`. Decoders refuse bytes that
+no encoder makes.
 """
 
 

@@ -1,4 +1,4 @@
-"""What a run holds, by kind: counters that are kept with each write of data, so that a delete need not look."""
+"""What a run holds, by kind: counters kept with each write of data, so that a delete need not look."""
 
 from enum import IntEnum
 

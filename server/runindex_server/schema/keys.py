@@ -2,9 +2,9 @@ r"""Every key of the store. The only module that builds one; the registry `SUBSP
 
     namespace[16] | tag u8 | parts
 
-The nil UUID is the global namespace: records, indexes, counters, the store's own rows. A run's own UUID is the
-namespace of its data, where the generation follows the tag. The default run's UUID is the nil UUID too; its data
-shares no row with the global namespace's own, because no global subspace has the tag of data.
+The nil UUID is the global namespace: records, indexes, counters, the store's own rows. A run's own UUID is
+the namespace of its data, where the generation follows the tag. The default run's UUID is the nil UUID too;
+its data shares no row with the global namespace's own, because no global subspace has the tag of data.
 
 Integers are big-endian; strings are UTF-8, 0x00 escaped as 0x00 0xff, ended by 0x00; flags are 0x00 or 0x01.
 `docs/reference/key-layout.md` is rendered from here, and a test evaluates each example.
@@ -76,7 +76,9 @@ REQUEST: Final = Subspace(0x20, "answered request", "caller str | request_id str
 REQUEST_BY_TIME: Final = Subspace(
     0x21, "answered requests by time", "answer_us u64 | caller str | request_id str", "empty"
 )
-TOMBSTONE: Final = Subspace(0x30, "tombstone of a deleted run", "run_id[16] | generation u64", "delete_us u64")
+TOMBSTONE: Final = Subspace(
+    0x30, "tombstone of a deleted run", "run_id[16] | generation u64", "delete_us u64"
+)
 PENDING_TERMS: Final = Subspace(0x40, "changed terms to merge", "revision u64", "frame of PendingTerms")
 POSTING: Final = Subspace(0x41, "posting", "term str | block u32", "frame of a roaring bitmap")
 MERGE: Final = Subspace(0x42, "merge", "", "merged_through u64")

@@ -66,7 +66,8 @@ def merge(metadata: bytes, patch: bytes) -> Struct:
 
     Args:
         metadata: An encoding.
-        patch: Another: a null removes its key, an object is merged into what is there, anything else replaces.
+        patch: Another: a null removes its key, an object is merged into what is there, anything else
+            replaces.
     """
     target = Struct.FromString(metadata)
     _merge(target, Struct.FromString(patch))

@@ -3,8 +3,8 @@
     frame       format u8 | crc u32 | payload          CRC-32 of key and payload
     of a run    ordinal u64 | generation u64 | basic_bytes u32 | reserved_bytes u16 | reserved | body
 
-`body` is the wire form of `runindex.v1.Run`, metadata last: `basic_bytes` of it are all but the metadata. So a
-view is a slice, and a page of runs is joined without parsing one.
+`body` is the wire form of `runindex.v1.Run`, metadata last: `basic_bytes` of it are all but the metadata. So
+a view is a slice, and a page of runs is joined without parsing one.
 """
 
 import struct
@@ -182,7 +182,7 @@ def _encode_basic(run: Run) -> bytes:
         error=run.error,
         tags=run.tags,
         parent_run_id=None if run.parent is None else run_id_text(run.parent),
-        outcome=None if run.outcome is None else _number(run.outcome),
+        outcome=_number(run.outcome),
         revision=run.revision,
         activity_time=_timestamp(run.activity_us),
     )
@@ -227,9 +227,9 @@ def _decode_reserved(reserved: bytes) -> RetentionPolicy:
     return KEEP_ALL if kind is None else RetentionPolicy(**{kind: getattr(policy, kind)})
 
 
-def _number(state: RunState) -> Any:  # noqa: ANN401  # The generated enum's type is not a class at run time.
-    """Return a state as the messages have it: the same number."""
-    return state.value
+def _number(state: RunState | None) -> Any:  # noqa: ANN401  # The generated enum is no class at run time.
+    """Return a state as the messages have it: the same number, 0 for none."""
+    return 0 if state is None else state.value
 
 
 def _timestamp(us: int) -> Timestamp:

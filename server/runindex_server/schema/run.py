@@ -79,7 +79,8 @@ class Run:
 
     Attributes:
         ordinal: Its number in the order of creation; the order of every listing.
-        generation: What its data's keys carry beside its id, so that a later run of the same id sees none of it.
+        generation: What its data's keys carry beside its id, so that a later run of the same id sees none of
+            it.
         end_us: When it finished, or was archived unfinished; None before.
         outcome: The state in which it finished; None for one that has not.
         metadata: The encoded `google.protobuf.Struct`, without reserved keys; empty for none.

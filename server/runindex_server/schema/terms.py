@@ -84,8 +84,8 @@ def is_shortened(term: bytes) -> bool:
 def terms_of(run: Run) -> frozenset[bytes]:
     """Return the terms of a run.
 
-    A run with more than `limits.TERMS_MAX` of them, or more than TERMS_BYTES_MAX, has no words, but the mark of
-    a partial one. The other terms it always has.
+    A run with more than `limits.TERMS_MAX` of them, or more than TERMS_BYTES_MAX, is partial: it has a mark
+    for its words. The other terms it always has.
     """
     exact = frozenset(_exact_terms(run))
     terms = set(exact)

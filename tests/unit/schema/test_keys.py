@@ -1,4 +1,4 @@
-"""The registry of subspaces. Examples of keys are in the page about them, order and decoding in the property tests."""
+"""The registry of subspaces. Examples of keys are in the page about them, order in the property tests."""
 
 from runindex_server.schema import keys
 from runindex_server.schema.run import DEFAULT_RUN_ID

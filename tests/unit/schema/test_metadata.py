@@ -10,7 +10,7 @@ from google.protobuf.struct_pb2 import Struct, Value
 from runindex_server.schema import metadata
 
 
-def struct(**members: Any) -> Struct:  # noqa: ANN401  # Any JSON.
+def struct(**members: Any) -> Struct:  # Any JSON.
     made = Struct()
     made.update(members)
     return made

@@ -64,7 +64,7 @@ def test_a_run_is_read_as_it_was_written(run: Run) -> None:
 def test_the_body_is_the_wire_form_of_the_public_run() -> None:
     message = public.Run.FromString(records.view_message(KEY, records.encode_run(FULL), RunView.FULL))
 
-    assert message.SerializeToString() == records.run_message(FULL)
+    assert message == public.Run.FromString(records.run_message(FULL))
     assert message.run_id == "00010203-0405-0607-0809-0a0b0c0d0e0f"
     assert message.state == public.RUN_STATE_ARCHIVED
     assert message.outcome == public.RUN_STATE_FAILED

@@ -1,0 +1,123 @@
+"""Merge: folds what writes changed in the term index into the postings, in bounded steps.
+
+A step takes the oldest pending changes and folds them in one write, which also removes their rows and moves
+`merged_through` on to the last of them. A change of very many terms is folded by itself, in several writes,
+the last of which removes its row. So what is pending is always whole rows.
+
+Each write looks again whether `merged_through` stands where it stood when the changes were read. Rows go only
+as it moves past them, so then they are all still there, and nothing behind them was folded; otherwise another
+step has done the work, and the write does nothing. To fold a part twice is to fold it once.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, TypeAlias
+
+from runindex_server.kv.api import ReadTxn, Store, WriteTxn
+from runindex_server.schema import keys
+from runindex_server.schema.encoding import encode_u64
+from runindex_server.search.changes import Change, merged_through, read_changes
+from runindex_server.search.postings import decode_posting, encode_posting, split_ordinal
+
+CHANGES_MAX: Final = 256
+"""Pending changes of one step."""
+
+POSTINGS_MAX: Final = 128
+"""Postings of one write: 1.1 MiB at most, and a millisecond or two."""
+
+LAG_MAX: Final = 1_024
+"""Revisions after which `merged_through` moves on though none of them changed a term: writes are refused when
+it has fallen too far behind."""
+
+_Postings: TypeAlias = dict[tuple[bytes, int], dict[int, bool]]
+"""By term and block: the offsets that change, and whether they are in from then on."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """The oldest pending changes.
+
+    Attributes:
+        merged: `merged_through` when they were read.
+        through: `merged_through` when they are folded.
+        revisions: Theirs.
+        postings: What they come to.
+    """
+
+    merged: int
+    through: int
+    revisions: tuple[int, ...]
+    postings: _Postings
+
+    def parts(self) -> Iterator[_Postings]:
+        """Yield what goes into each write: one at least, though perhaps an empty one."""
+        items = list(self.postings.items())
+        for start in range(0, max(len(items), 1), POSTINGS_MAX):
+            yield dict(items[start : start + POSTINGS_MAX])
+
+
+async def merge_step(store: Store) -> bool:
+    """Fold the oldest pending changes.
+
+    Returns:
+        Whether there was anything to do.
+    """
+    batch = await store.read(_next_batch)
+    if batch is None:
+        return False
+    *parts, last = batch.parts()
+    for part in parts:
+        await store.write(partial(_fold, batch=batch, part=part))
+    await store.write(partial(_fold, batch=batch, part=last, is_last=True))
+    return True
+
+
+def _next_batch(txn: ReadTxn) -> _Batch | None:
+    """Return the oldest pending changes that fit into one write, or the oldest alone; None for none."""
+    merged, through = merged_through(txn), txn.revision
+    revisions: list[int] = []
+    postings: _Postings = {}
+    for change in read_changes(txn, after=merged, through=through):
+        changed = _changed_postings(change)
+        is_full = len(revisions) == CHANGES_MAX or len(postings.keys() | changed.keys()) > POSTINGS_MAX
+        if revisions and is_full:
+            through = revisions[-1]
+            break
+        revisions.append(change.revision)
+        for posting, offsets in changed.items():
+            postings.setdefault(posting, {}).update(offsets)
+    if not revisions and through - merged < LAG_MAX:
+        return None
+    return _Batch(merged, through, tuple(revisions), postings)
+
+
+def _changed_postings(change: Change) -> _Postings:
+    """Return what a change comes to."""
+    block, offset = split_ordinal(change.ordinal)
+    return {
+        **{(term, block): {offset: False} for term in change.removed},
+        **{(term, block): {offset: True} for term in change.added},
+    }
+
+
+def _fold(txn: WriteTxn, *, batch: _Batch, part: _Postings, is_last: bool = False) -> None:
+    """Fold a part of a batch into the postings, and with the last part end the batch."""
+    if merged_through(txn) != batch.merged:
+        return
+    for (term, block), offsets in part.items():
+        key = keys.posting(term, block)
+        members = decode_posting(key, txn.get(key))
+        for offset, is_member in offsets.items():
+            if is_member:
+                members.add(offset)
+            else:
+                members.discard(offset)
+        if members:
+            txn.put(key, encode_posting(key, members))
+        else:
+            txn.delete(key)
+    if is_last:
+        for revision in batch.revisions:
+            txn.delete(keys.pending_terms(revision))
+        txn.put(keys.MERGED_THROUGH, encode_u64(batch.through))

@@ -1,0 +1,52 @@
+"""The pending list: what writes changed in the term index, until it is merged into the postings."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from google.protobuf.message import DecodeError
+
+from runindex_server.errors import StoreCorrupt
+from runindex_server.kv.api import ReadTxn, WriteTxn
+from runindex_server.schema import keys, records
+from runindex_server.schema._generated import run_record_pb2 as pb
+from runindex_server.schema.encoding import decode_u64
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one write changed.
+
+    Attributes:
+        revision: Of the write; the order in which changes apply.
+        ordinal: The run.
+        added: Terms that it has from then on.
+        removed: Terms that it has lost.
+    """
+
+    revision: int
+    ordinal: int
+    added: frozenset[bytes]
+    removed: frozenset[bytes]
+
+
+def merged_through(txn: ReadTxn | WriteTxn) -> int:
+    """Return the revision through which all changes are in the postings; those after it may be pending."""
+    row = txn.get(keys.MERGED_THROUGH)
+    return 0 if row is None else decode_u64(row)
+
+
+def read_changes(txn: ReadTxn, *, after: int, through: int) -> Iterator[Change]:
+    """Yield the pending changes of the revisions in `(after, through]`, oldest first.
+
+    Raises:
+        StoreCorrupt: A row is not what was written.
+    """
+    start, end = keys.pending_terms_range(after=after, through=through)
+    for key, value in txn.scan(start, end):
+        try:
+            pending = pb.PendingTerms.FromString(records.unseal(key, value))
+        except DecodeError as error:
+            raise StoreCorrupt(f"changed terms under {key.hex()}") from error
+        yield Change(
+            keys.revision_of(key), pending.ordinal, frozenset(pending.added), frozenset(pending.removed)
+        )
