@@ -27,7 +27,7 @@ VALUE_SHOWN_CHARS_MAX: Final = 128
 
 
 class Reason(StrEnum):
-    """`ErrorInfo.reason`: the names of `runindex.v1.ErrorReason`, less their prefix. A test holds them equal."""
+    """`ErrorInfo.reason`: the names of `runindex.v1.ErrorReason` less their prefix, as a test holds."""
 
     INVALID_RUN_ID = "INVALID_RUN_ID"
     FIELD_REQUIRED = "FIELD_REQUIRED"

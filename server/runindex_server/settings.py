@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     map_bytes: int = Field(
         default=64 * GIB,
         ge=16 * 1024**2,
-        description="Address space of the store, and so its largest size in bytes. It takes no disk by itself.",
+        description="Address space of the store, and so its largest size in bytes. It takes no disk.",
     )
     search_budget_records: int = Field(
         default=limits.SEARCH_BUDGET_RECORDS,

@@ -1,0 +1,35 @@
+"""Where the server listens, and whether other machines can reach it there."""
+
+import ipaddress
+
+
+class InvalidAddress(ValueError):  # Named for the fault, as every error here.
+    """Not `host:port`."""
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Return host and port of an address, an IPv6 host without its brackets.
+
+    Raises:
+        InvalidAddress: It is not `host:port`, or the port is none.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 0xFFFF:
+        msg = f"{address!r} is not host:port, such as 127.0.0.1:50051 or [::1]:50051"
+        raise InvalidAddress(msg)
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether only this machine reaches an address. A name counts as remote, but for `localhost`.
+
+    Raises:
+        InvalidAddress: As `split_address`.
+    """
+    host, _ = split_address(address)
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

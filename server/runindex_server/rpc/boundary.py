@@ -1,0 +1,85 @@
+"""The boundary of a call: bytes in, bytes or a refusal out. Only here a request is parsed, or an RPC ended.
+
+It wraps each method once, when the server is built, and not each call.
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, NoReturn, TypeAlias
+
+import grpc
+import grpc.aio
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
+
+from runindex_server import limits
+from runindex_server.errors import (
+    InternalFault,
+    RequestTooLarge,
+    RunIndexError,
+    StoreCorrupt,
+    UnparsableRequest,
+)
+from runindex_server.logs import get_logger
+from runindex_server.rpc.status import refusal
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Method = Callable[[Any], Awaitable[bytes | Message]]
+"""A servicer's method: a request message in, a response message or its wire form out."""
+
+_log: Final = get_logger(__name__)
+
+
+def handler_of(descriptor: MethodDescriptor, method: Method) -> "grpc.RpcMethodHandler[Any, Any]":
+    """Return what gRPC calls for a method.
+
+    Bytes go in and out of gRPC as they are, so that a request that does not parse, and every exception, end
+    here as a refusal with a reason, and never as gRPC's own INTERNAL or UNKNOWN.
+    """
+    request_class = GetMessageClass(descriptor.input_type)
+
+    async def serve(data: bytes, context: Context) -> bytes:
+        try:
+            response = await method(parse(request_class, data))
+        except RunIndexError as error:
+            await _refuse(context, descriptor, error)
+        except Exception:  # noqa: BLE001  # Whatever else: the caller learns an id, and the log the rest.
+            await _fail(context, descriptor)
+        return response if isinstance(response, bytes) else response.SerializeToString()
+
+    return grpc.unary_unary_rpc_method_handler(serve)
+
+
+def parse(request_class: type[Message], data: bytes) -> Message:
+    """Return the request in some bytes, without fields that this server does not know.
+
+    Raises:
+        RequestTooLarge: They are too many.
+        UnparsableRequest: They are no such message.
+    """
+    if len(data) > limits.REQUEST_BYTES_MAX:
+        raise RequestTooLarge(len(data))
+    try:
+        request = request_class.FromString(data)
+    except DecodeError as error:
+        raise UnparsableRequest(request_class.DESCRIPTOR.full_name) from error
+    request.DiscardUnknownFields()
+    return request
+
+
+async def _refuse(context: Context, descriptor: MethodDescriptor, error: RunIndexError) -> NoReturn:
+    """End a call with a refusal."""
+    if isinstance(error, StoreCorrupt):
+        error.metadata["callId"] = call_id = secrets.token_hex(8)
+        _log.error("store corrupt", method=descriptor.full_name, call_id=call_id, detail=error.detail)
+    else:
+        _log.debug("call refused", method=descriptor.full_name, reason=error.reason)
+    await context.abort(*refusal(error))
+
+
+async def _fail(context: Context, descriptor: MethodDescriptor) -> NoReturn:
+    """End a call that met a fault of the server. Called while the exception is being handled."""
+    error_id = secrets.token_hex(8)
+    _log.exception("call failed", method=descriptor.full_name, call_id=error_id)
+    await context.abort(*refusal(InternalFault(error_id)))

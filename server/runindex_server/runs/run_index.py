@@ -1,0 +1,416 @@
+"""The 24 methods of RunIndex, in the order of the contract, each a function of one transaction.
+
+What a method means is told in `protos/runindex/v1/run_index.proto`; here stands how it comes about. Arguments
+have been checked: a function meets only what the store decides. Each lists its refusals in the order in which
+they are decided; StoreCorrupt, when a row is damaged, and for mutations RequestIdReused and Overloaded, are
+understood.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from runindex_server import limits
+from runindex_server.errors import (
+    LimitExceeded,
+    ParentRunNotFound,
+    RunAlreadyExists,
+    RunNotFound,
+)
+from runindex_server.kv.api import ReadTxn, WriteTxn
+from runindex_server.runs import lifecycle
+from runindex_server.runs.lifecycle import OPERATIONS
+from runindex_server.runs.mutation import (
+    Conditions,
+    Guard,
+    RequestKey,
+    admit,
+    change,
+    load,
+    minute_of,
+    recall,
+    remember,
+)
+from runindex_server.runs.paging import Page, PageRequest, page_of, page_of_hits
+from runindex_server.schema import keys, metadata, records
+from runindex_server.schema.answers import Answer, Receipt
+from runindex_server.schema.derive import write_run
+from runindex_server.schema.encoding import encode_u64
+from runindex_server.schema.holdings import Holding, drop_holdings, read_holdings
+from runindex_server.schema.run import (
+    RetentionPolicy,
+    Run,
+    RunId,
+    RunState,
+    RunView,
+    run_id_text,
+)
+from runindex_server.search.index import SearchIndex, SearchRequest
+
+CLOSE, PAUSE, RESUME, FAIL, CANCEL, ARCHIVE = (
+    Guard(operation=OPERATIONS[state], protects_default=True)
+    for state in (
+        RunState.COMPLETED,
+        RunState.PAUSED,
+        RunState.ACTIVE,
+        RunState.FAILED,
+        RunState.CANCELLED,
+        RunState.ARCHIVED,
+    )
+)
+DELETE = Guard(operation="delete", protects_default=True)
+UPDATE_METADATA = Guard(operation="update metadata", frozen_when_archived=True)
+ADD_TAGS = Guard(operation="add tags", frozen_when_archived=True)
+REMOVE_TAGS = Guard(operation="remove tags", frozen_when_archived=True)
+SET_RETENTION = Guard(operation="set retention")
+DELETE_AFTER = "set delete_after"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A run that is asked for.
+
+    Attributes:
+        run_id: The id that it shall have.
+        tags: Without duplicates.
+        metadata: The encoding of an object; empty for none.
+        parent: The run under which it is created; None for a root.
+    """
+
+    run_id: RunId
+    tags: tuple[str, ...] = ()
+    metadata: bytes = b""
+    parent: RunId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Created:
+    """A run that was created: the wire form of `runindex.v1.Run`, and the revision that this made."""
+
+    run: bytes
+    revision: int
+
+
+# Records.
+
+
+def create_run(txn: WriteTxn, draft: Draft, request: RequestKey | None = None) -> Created:
+    """Create a run, under a parent or as a root.
+
+    Raises:
+        RunAlreadyExists: A run has the id.
+        ParentRunNotFound: No run has the parent's id.
+    """
+    answered = recall(txn, request)
+    if answered is not None:
+        return _created(_drafted(draft, answered), answered.revision)
+    if txn.get(keys.run(draft.run_id)) is not None:
+        raise RunAlreadyExists(run_id_text(draft.run_id))
+    if draft.parent is not None and txn.get(keys.run(draft.parent)) is None:
+        raise ParentRunNotFound(run_id_text(draft.parent))
+    answer = Answer(
+        run_id=draft.run_id,
+        version=1,
+        revision=txn.next_revision(),
+        update_us=txn.issue_time_us(strictly_later=True),
+    )
+    run = _drafted(draft, answer, ordinal=txn.next_ordinal())
+    write_run(txn, None, run, revision=answer.revision)
+    remember(txn, request, answer)
+    return _created(run, answer.revision)
+
+
+def get_run(txn: ReadTxn, run_id: RunId, view: RunView) -> bytes:
+    """Return a run as the wire form of `runindex.v1.Run`. Read-only.
+
+    Raises:
+        RunNotFound: No run has this id.
+    """
+    key = keys.run(run_id)
+    value = txn.get(key)
+    if value is None:
+        raise RunNotFound(run_id_text(run_id))
+    return records.view_message(key, value, view)
+
+
+def list_runs(
+    txn: ReadTxn, states: frozenset[RunState], page: PageRequest, *, include_archived: bool
+) -> Page:
+    """Return a page of the runs in some states, or of all. Read-only."""
+    if states:
+        return page_of(txn, [keys.by_state_range(state) for state in states], page)
+    return page_of(txn, [keys.all_runs_range(archived=flag) for flag in _flags(include_archived)], page)
+
+
+def run_exists(txn: ReadTxn, run_id: RunId) -> bool:
+    """Return whether a run exists, in any state. Read-only."""
+    return txn.get(keys.run(run_id)) is not None
+
+
+def update_run_metadata(
+    txn: WriteTxn, run_id: RunId, new_metadata: bytes, conditions: Conditions, *, merge: bool
+) -> Answer:
+    """Replace a run's metadata, or merge into it.
+
+    Raises:
+        RunNotFound: No run has this id.
+        RunArchived: It is archived.
+        VersionMismatch: Its version is not the expected one.
+        LimitExceeded: The merged object would pass a bound of metadata.
+    """
+
+    def edit(run: Run) -> Run:
+        return replace(run, metadata=_merged(run, new_metadata) if merge else new_metadata)
+
+    return change(txn, run_id, conditions, UPDATE_METADATA, edit)
+
+
+# Lifecycle. Each raises, in this order:
+#   RunNotFound: No run has this id.
+#   DefaultRunProtected: It is the default run.
+#   VersionMismatch: Its version is not the expected one.
+#   InvalidStateTransition: Its state does not lead there.
+
+
+def close_run(txn: WriteTxn, run_id: RunId, conditions: Conditions) -> Answer:
+    """Complete a run."""
+    return change(txn, run_id, conditions, CLOSE, lambda run: lifecycle.transition(run, RunState.COMPLETED))
+
+
+def pause_run(txn: WriteTxn, run_id: RunId, conditions: Conditions) -> Answer:
+    """Pause a run."""
+    return change(txn, run_id, conditions, PAUSE, lambda run: lifecycle.transition(run, RunState.PAUSED))
+
+
+def resume_run(txn: WriteTxn, run_id: RunId, conditions: Conditions) -> Answer:
+    """Resume a run."""
+    return change(txn, run_id, conditions, RESUME, lambda run: lifecycle.transition(run, RunState.ACTIVE))
+
+
+def fail_run(txn: WriteTxn, run_id: RunId, error: str, conditions: Conditions) -> Answer:
+    """Fail a run and keep why."""
+    return change(
+        txn, run_id, conditions, FAIL, lambda run: lifecycle.transition(run, RunState.FAILED, error=error)
+    )
+
+
+def cancel_run(txn: WriteTxn, run_id: RunId, conditions: Conditions) -> Answer:
+    """Cancel a run."""
+    return change(txn, run_id, conditions, CANCEL, lambda run: lifecycle.transition(run, RunState.CANCELLED))
+
+
+def archive_run(txn: WriteTxn, run_id: RunId, conditions: Conditions) -> Answer:
+    """Archive a run."""
+    return change(txn, run_id, conditions, ARCHIVE, lambda run: lifecycle.transition(run, RunState.ARCHIVED))
+
+
+def delete_run(txn: WriteTxn, run_id: RunId, conditions: Conditions) -> Answer:
+    """Delete a run with all that it holds.
+
+    One write removes the record and what follows from it, and leaves a tombstone by which the data of this
+    generation is erased afterwards. What it held is read from counters: the cost is the same whatever it
+    holds.
+
+    Raises:
+        RunNotFound: No run has this id.
+        DefaultRunProtected: It is the default run.
+        VersionMismatch: Its version is not the expected one.
+    """
+    answered = recall(txn, conditions.request)
+    if answered is not None:
+        return answered
+    run = admit(txn, run_id, conditions, DELETE)
+    held = read_holdings(txn, run)
+    receipt = Receipt(
+        kv_keys=held[Holding.KV_KEYS],
+        events=held[Holding.EVENTS],
+        state_cells=held[Holding.STATE_CELLS],
+        documents=held[Holding.DOCUMENTS],
+        bytes=held[Holding.BYTES],
+        orphaned_children=txn.get_counter(keys.child_count(run_id)),
+    )
+    revision = txn.next_revision()
+    write_run(txn, run, None, revision=revision)
+    drop_holdings(txn, run)
+    txn.put(keys.tombstone(run_id, run.generation), encode_u64(txn.issue_time_us()))
+    answer = Answer(run_id=run_id, version=0, revision=revision, update_us=0, receipt=receipt)
+    remember(txn, conditions.request, answer)
+    return answer
+
+
+# Queries.
+
+
+def query_runs_by_state(txn: ReadTxn, state: RunState, page: PageRequest) -> Page:
+    """Return a page of the runs in a state. Read-only."""
+    return page_of(txn, [keys.by_state_range(state)], page)
+
+
+def query_runs_by_tag(txn: ReadTxn, tag: str, page: PageRequest, *, include_archived: bool) -> Page:
+    """Return a page of the runs that carry a tag. Read-only."""
+    return page_of(txn, [keys.by_tag_range(tag, archived=flag) for flag in _flags(include_archived)], page)
+
+
+def count_runs(
+    txn: ReadTxn, states: frozenset[RunState], *, include_archived: bool
+) -> Mapping[RunState, int]:
+    """Return how many runs are in each of some states, or of all, in the states' order. Read-only."""
+    asked = states or frozenset(RunState) - (frozenset() if include_archived else {RunState.ARCHIVED})
+    return {state: txn.get_counter(keys.state_count(state)) for state in sorted(asked)}
+
+
+def search_runs(txn: ReadTxn, index: SearchIndex, search: SearchRequest, page: PageRequest) -> Page:
+    """Return a page of the runs that match a query. Read-only.
+
+    The page may end because the search's budget was spent; the next one then begins where it stopped.
+    """
+    found = index.search(txn, search)
+    filled = page_of_hits(((hit.ordinal, hit.run_id, hit.value) for hit in found), page)
+    if filled.next_before is None and found.truncated_at is not None:
+        filled.next_before = found.truncated_at
+        filled.truncated = True
+    return filled
+
+
+# Tags.
+
+
+def add_run_tags(txn: WriteTxn, run_id: RunId, tags: Sequence[str], conditions: Conditions) -> Answer:
+    """Add tags to a run, after those that it has.
+
+    Raises:
+        RunNotFound: No run has this id.
+        RunArchived: It is archived.
+        VersionMismatch: Its version is not the expected one.
+        LimitExceeded: It would carry too many.
+    """
+
+    def edit(run: Run) -> Run:
+        all_tags = tuple(dict.fromkeys((*run.tags, *tags)))
+        if len(all_tags) > limits.TAGS_MAX:
+            raise LimitExceeded(run_id_text(run_id), limit="tags", maximum=limits.TAGS_MAX)
+        return replace(run, tags=all_tags)
+
+    return change(txn, run_id, conditions, ADD_TAGS, edit)
+
+
+def remove_run_tags(txn: WriteTxn, run_id: RunId, tags: Sequence[str], conditions: Conditions) -> Answer:
+    """Remove tags from a run.
+
+    Raises:
+        RunNotFound: No run has this id.
+        RunArchived: It is archived.
+        VersionMismatch: Its version is not the expected one.
+    """
+    removed = frozenset(tags)
+
+    def edit(run: Run) -> Run:
+        return replace(run, tags=tuple(tag for tag in run.tags if tag not in removed))
+
+    return change(txn, run_id, conditions, REMOVE_TAGS, edit)
+
+
+def get_run_tags(txn: ReadTxn, run_id: RunId) -> tuple[str, ...]:
+    """Return a run's tags, in the order in which they were added. Read-only.
+
+    Raises:
+        RunNotFound: No run has this id.
+    """
+    return load(txn, run_id).tags
+
+
+# Hierarchy.
+
+
+def create_child_run(txn: WriteTxn, draft: Draft, request: RequestKey | None = None) -> Created:
+    """Create a run under a parent.
+
+    Raises:
+        RunAlreadyExists: A run has the id.
+        ParentRunNotFound: No run has the parent's id.
+    """
+    return create_run(txn, draft, request)
+
+
+def get_child_runs(txn: ReadTxn, parent: RunId, page: PageRequest, *, include_archived: bool) -> Page:
+    """Return a page of the direct children of an id, known or not. Read-only."""
+    listings = [keys.by_parent_range(parent, archived=flag) for flag in _flags(include_archived)]
+    return page_of(txn, listings, page)
+
+
+def get_parent_run(txn: ReadTxn, run_id: RunId) -> RunId | None:
+    """Return the id of a run's parent, which may be gone; None for a root. Read-only.
+
+    Raises:
+        RunNotFound: No run has this id.
+    """
+    return load(txn, run_id).parent
+
+
+# Retention.
+
+
+def set_run_retention(
+    txn: WriteTxn, run_id: RunId, policy: RetentionPolicy, conditions: Conditions
+) -> Answer:
+    """Set what is kept of a run. Removes nothing.
+
+    Raises:
+        RunNotFound: No run has this id.
+        DefaultRunProtected: The default run would be deleted by the policy.
+        VersionMismatch: Its version is not the expected one.
+    """
+    guard = SET_RETENTION
+    if policy.delete_after_us is not None:
+        guard = Guard(operation=DELETE_AFTER, protects_default=True)
+    return change(txn, run_id, conditions, guard, lambda run: replace(run, retention=policy))
+
+
+def get_run_retention(txn: ReadTxn, run_id: RunId) -> RetentionPolicy:
+    """Return a run's own policy; the one that keeps everything when none was set. Read-only.
+
+    Raises:
+        RunNotFound: No run has this id.
+    """
+    return load(txn, run_id).retention
+
+
+def _flags(include_archived: bool) -> tuple[bool, ...]:  # noqa: FBT001  # A flag turned into flags.
+    """Return the archived flags of the listings to read."""
+    return (False, True) if include_archived else (False,)
+
+
+def _drafted(draft: Draft, answer: Answer, *, ordinal: int = 0) -> Run:
+    """Return the run that a draft becomes, or became: with the small numbers of its answer."""
+    return Run(
+        run_id=answer.run_id,
+        ordinal=ordinal,
+        generation=ordinal,
+        state=RunState.ACTIVE,
+        version=answer.version,
+        revision=answer.revision,
+        create_us=answer.update_us,
+        update_us=answer.update_us,
+        tags=draft.tags,
+        parent=draft.parent,
+        metadata=draft.metadata,
+        activity_us=minute_of(answer.update_us),
+    )
+
+
+def _created(run: Run, revision: int) -> Created:
+    """Return the answer to a create."""
+    return Created(run=records.run_message(run), revision=revision)
+
+
+def _merged(run: Run, patch: bytes) -> bytes:
+    """Return a run's metadata with a patch merged into it, within the bounds of metadata."""
+    merged = metadata.merge(run.metadata, patch)
+    encoded, size = metadata.encode(merged), metadata.measure(merged)
+    for found, maximum, limit in (
+        (len(encoded), limits.METADATA_BYTES_MAX, "bytes of metadata"),
+        (size.depth, limits.METADATA_DEPTH_MAX, "levels of metadata"),
+        (size.nodes, limits.METADATA_NODES_MAX, "values of metadata"),
+    ):
+        if found > maximum:
+            raise LimitExceeded(run_id_text(run.run_id), limit=limit, maximum=maximum)
+    return encoded

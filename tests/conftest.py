@@ -1,0 +1,117 @@
+"""Fixtures: a fresh store behind a real server on a free port, a clock that stands still, and a stub."""
+
+from collections.abc import Iterator
+from contextlib import redirect_stderr
+from io import StringIO
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+import pytest
+
+from runindex.v1 import run_index_pb2_grpc as pb_grpc
+from runindex_server.kv.api import Store
+from runindex_server.kv.lmdb_store import open_lmdb
+from runindex_server.kv.memory_store import MemoryStore
+from runindex_server.logs import configure_logs
+from runindex_server.runs.bootstrap import initialise
+from tests.support.calls import Restart
+from tests.support.clock import ManualClock
+from tests.support.server import LoopThread, OpenStore, RunningServer, StartServer
+
+MAP_BYTES: Final = 256 * 1024 * 1024
+
+
+@pytest.fixture(scope="session")
+def loop() -> Iterator[LoopThread]:
+    """Return the event loop on which the servers of the session run."""
+    configure_logs("warning", "json")
+    loop = LoopThread()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture
+def log(loop: LoopThread) -> Iterator[StringIO]:  # Which sets up the logs of the session.
+    """Return what receives the server's log, from before its start."""
+    stream = StringIO()
+    with redirect_stderr(stream):
+        configure_logs("info", "json")
+    yield stream
+    configure_logs("warning", "json")
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """Return the clock of the store and the server; it stands still."""
+    return ManualClock()
+
+
+@pytest.fixture(params=["memory", "lmdb"])
+def store_kind(request: pytest.FixtureRequest) -> str:
+    """Return which store the test runs on: once on each, unless the test is parametrized otherwise."""
+    kind: str = request.param
+    return kind
+
+
+def _opener(kind: str, clock: ManualClock, data_dir: Path) -> OpenStore:
+    """Return what opens a store of a kind, the same one again when it is kept on disk."""
+
+    async def open_memory() -> Store:
+        return MemoryStore(clock=clock, initialise=initialise)
+
+    async def open_disk() -> Store:
+        return open_lmdb(data_dir, clock=clock, map_bytes=MAP_BYTES, initialise=initialise, on_fatal=_fatal)
+
+    return open_memory if kind == "memory" else open_disk
+
+
+def _fatal() -> None:
+    msg = "the outcome of a commit is unknown"
+    raise AssertionError(msg)
+
+
+@pytest.fixture
+def start(loop: LoopThread, store_kind: str, clock: ManualClock, tmp_path: Path) -> Iterator[StartServer]:
+    """Return what starts a server over a new store; all are stopped after the test."""
+    servers: list[RunningServer] = []
+
+    def start_one(**options: Any) -> RunningServer:
+        data_dir = tmp_path / f"store-{len(servers)}"
+        server = RunningServer(loop, _opener(store_kind, clock, data_dir), clock=clock, **options)
+        servers.append(server)
+        return server
+
+    yield start_one
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def server(start: StartServer) -> RunningServer:
+    """Return a server over a new store, which holds the default run."""
+    return start()
+
+
+@pytest.fixture
+def channel(server: RunningServer) -> Iterator[grpc.Channel]:
+    """Return a channel to the server, for raw calls."""
+    with grpc.insecure_channel(server.target) as channel:
+        yield channel
+
+
+@pytest.fixture
+def stub(channel: grpc.Channel) -> pb_grpc.RunIndexStub:
+    """Return the generated stub."""
+    return pb_grpc.RunIndexStub(channel)
+
+
+@pytest.fixture
+def restart(server: RunningServer) -> Restart:
+    """Return what restarts the server and returns a stub to it; for stores that are kept on disk."""
+
+    def restart_once() -> pb_grpc.RunIndexStub:
+        server.restart()
+        return server.stub()
+
+    return restart_once

@@ -1,0 +1,131 @@
+"""A real server on a port of its own, in a thread of its own, over a store that can be made to fail."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, TypeVar
+
+import grpc
+
+from runindex.v1 import run_index_pb2_grpc as pb_grpc
+from runindex_server.clock import Clock
+from runindex_server.kv.api import ReadTxn, Store, WriteTxn
+from runindex_server.rpc.server import Server, start_server
+
+T = TypeVar("T")
+
+WAIT_S: Final = 30.0
+"""How long anything may take before a test fails instead of hanging."""
+
+OpenStore = Callable[[], Awaitable[Store]]
+
+
+class LoopThread:
+    """An event loop in a thread. One serves all servers of a test session, so that starting one is cheap."""
+
+    def __init__(self) -> None:
+        """Start the thread."""
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="server-loop", daemon=True)
+        self._thread.start()
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the loop and return its result, from any other thread."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(WAIT_S)
+
+    def close(self) -> None:
+        """Stop the loop and wait for the thread."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(WAIT_S)
+        self._loop.close()
+
+
+class FailingStore:
+    """A store that works until it is told to fail."""
+
+    def __init__(self, inner: Store) -> None:
+        """Pass everything on to the inner store."""
+        self._inner = inner
+        self.error: Exception | None = None
+
+    async def read(self, fn: Callable[[ReadTxn], T], *, offload: bool = False) -> T:
+        """Fail if told to; else read."""
+        if self.error is not None:
+            raise self.error
+        return await self._inner.read(fn, offload=offload)
+
+    async def write(self, fn: Callable[[WriteTxn], T]) -> T:
+        """Fail if told to; else write."""
+        if self.error is not None:
+            raise self.error
+        return await self._inner.write(fn)
+
+    async def close(self) -> None:
+        """Close the inner store."""
+        await self._inner.close()
+
+
+class RunningServer:
+    """A server over a store, which it owns. Started when made."""
+
+    def __init__(self, loop: LoopThread, open_store: OpenStore, *, clock: Clock, **options: Any) -> None:
+        """Open the store and serve it on a free port of the loopback interface.
+
+        The background jobs run when a test asks for it, and not beside it.
+
+        Args:
+            loop: Where it runs.
+            open_store: Opens its store, again after each restart.
+            clock: The server's clock.
+            options: Further arguments of `start_server`.
+        """
+        self._loop = loop
+        self._open_store = open_store
+        self._clock = clock
+        self._options = options
+        self._channels: list[grpc.Channel] = []
+        self._start()
+
+    def _start(self) -> None:
+        self.store, self._server = self._loop.run(self._open())
+
+    async def _open(self) -> tuple[FailingStore, Server]:
+        store = FailingStore(await self._open_store())
+        server = await start_server(
+            store, address="127.0.0.1:0", clock=self._clock, run_jobs=False, **self._options
+        )
+        return store, server
+
+    @property
+    def target(self) -> str:
+        """Where it can be called."""
+        return f"127.0.0.1:{self._server.port}"
+
+    def stub(self) -> pb_grpc.RunIndexStub:
+        """Return a stub on a channel of its own, for tests with several servers; closed with the server."""
+        channel = grpc.insecure_channel(self.target)
+        self._channels.append(channel)
+        return pb_grpc.RunIndexStub(channel)
+
+    def run_jobs(self) -> None:
+        """Let the background jobs work until they have nothing to do."""
+        self._loop.run(self._server.jobs.run_until_idle())
+
+    def stop(self) -> None:
+        """Close the channels of its stubs, stop serving, and close the store."""
+        while self._channels:
+            self._channels.pop().close()
+        self._loop.run(self._close())
+
+    async def _close(self) -> None:
+        await self._server.stop(0)
+        await self.store.close()
+
+    def restart(self) -> None:
+        """Stop, and serve the same store again, on another port; for stores that outlive their process."""
+        self.stop()
+        self._start()
+
+
+StartServer = Callable[..., RunningServer]
+"""What starts a server over a new store, with further arguments of `start_server`."""
