@@ -1,0 +1,124 @@
+# Everything that is done to this repository is done by a target here; CI and the hooks call them too.
+# The tools live in .venv, which the first target that needs it makes.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
+
+# The Python that .venv is made with: 3.11 or newer.
+PYTHON ?= python3
+# What `make test` passes on to pytest; for example `make test TESTS=tests/contract`.
+TESTS ?=
+
+BIN := .venv/bin
+# Wheels before sources, so that no compiler is needed where a wheel exists.
+INSTALL := $(BIN)/python -m pip install --quiet --prefer-binary
+
+.PHONY: help
+help: ## Print this help
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "%-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed: pass PYTHON=python3.12, say." >&2; exit 1; }
+	@# Where Python has no ensurepip (Debian without python3-venv), the pip outside puts one inside.
+	@$(PYTHON) -m venv .venv >/dev/null 2>&1 \
+		|| { $(PYTHON) -m venv --clear --without-pip .venv \
+			&& $(PYTHON) -m pip --python $(BIN)/python install --quiet pip; }
+
+.venv/server.stamp: pyproject.toml | $(BIN)/python
+	$(INSTALL) --editable '.[server]'
+	@touch $@
+
+.venv/setup.stamp: pyproject.toml | $(BIN)/python
+	$(INSTALL) --editable '.[server,dev]'
+	@touch .venv/server.stamp $@
+
+.PHONY: setup
+setup: .venv/setup.stamp ## Make .venv with the server and every tool
+
+.PHONY: run
+run: .venv/server.stamp ## Serve ./data on 127.0.0.1:50051
+	@$(BIN)/runindex-server serve
+
+.PHONY: demo
+demo: .venv/server.stamp ## Walk through the service with a server of its own
+	@$(BIN)/python examples/demo.py
+
+.PHONY: test
+test: setup ## Run all tests
+	$(BIN)/pytest --numprocesses=auto $(TESTS)
+
+.PHONY: cov
+cov: setup ## Run all tests, and tell which branches none of them takes
+	$(BIN)/coverage run -m pytest $(TESTS)
+	$(BIN)/coverage report
+
+.PHONY: ratio
+ratio: setup ## Measure what a create costs beside an empty call
+	@$(BIN)/python -m benchmarks.ratio
+
+.PHONY: fmt
+fmt: setup ## Format code and protos
+	$(BIN)/ruff check --quiet --select I --fix
+	$(BIN)/ruff format
+	$(BIN)/buf format --write protos
+
+.PHONY: fmt-check
+fmt-check: setup ## Check the format of the code
+	$(BIN)/ruff format --check
+
+.PHONY: lint
+lint: setup ## Check the code with every rule of ruff that pyproject.toml keeps
+	$(BIN)/ruff check
+
+.PHONY: types
+types: setup ## Check the types, strictly
+	$(BIN)/mypy
+
+.PHONY: layers
+layers: setup ## Check that imports lead downwards
+	$(BIN)/lint-imports
+
+.PHONY: proto
+proto: setup ## Generate code from the protos
+	$(BIN)/python -m scripts.gen_protos
+
+.PHONY: proto-check
+proto-check: setup ## Check that the generated code is current
+	$(BIN)/python -m scripts.gen_protos --check
+
+.PHONY: proto-lint
+proto-lint: setup ## Check the protos' style and format
+	cd protos && ../$(BIN)/buf lint
+	cd protos && ../$(BIN)/buf format --diff --exit-code
+
+.PHONY: proto-breaking
+proto-breaking: setup ## Check that the contract breaks no caller of the last release
+	cd protos && ../$(BIN)/buf breaking --path runindex/v1 --against baseline/v1.binpb
+
+.PHONY: proto-baseline
+proto-baseline: setup ## At a release: keep the contract as what later ones are compared with
+	cd protos && ../$(BIN)/buf build --path runindex/v1 --exclude-source-info --output baseline/v1.binpb
+
+.PHONY: docs
+docs: setup ## Render the tables of the docs from the code
+	$(BIN)/python -m scripts.render_docs
+
+.PHONY: docs-check
+docs-check: setup ## Check that the tables of the docs are current
+	$(BIN)/python -m scripts.render_docs --check
+
+.PHONY: docker-lint
+docker-lint: setup ## Check the Dockerfile
+	$(BIN)/hadolint Dockerfile
+
+.PHONY: check
+check: fmt-check lint types layers proto-check proto-lint proto-breaking docs-check docker-lint test ## All checks, then all tests
+
+.PHONY: clean
+clean: ## Remove all that these targets made, but for ./data
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,220 @@
+"""The machine's frame: a server over a store on disk, its model, and the comparison of one with the other."""
+
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, NamedTuple, NoReturn
+
+import grpc
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant
+from runindex.v1.run_index_pb2_grpc import RunIndexStub
+from runindex_server.kv.api import Store
+from runindex_server.kv.lmdb_store import open_lmdb
+from runindex_server.runs.bootstrap import initialise
+from tests.property.model import CREATIONS, Answer, Cursor, Model
+from tests.property.model_arguments import DEFAULT, Refused, Request, canonical_id
+from tests.property.model_search import Query
+from tests.property.vocabulary import CHOSEN_IDS, SPELLINGS, UNKNOWN_ID
+from tests.property.wire import ask
+from tests.support.clock import DAY_US, ManualClock
+from tests.support.consistency import check_store
+from tests.support.server import LoopThread, RunningServer
+
+MAP_BYTES: Final = 64 * 1024 * 1024
+MEMORY_DIR: Final = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""Where the stores lie: what a disk does to them is another test's matter."""
+
+STEPS_PER_LISTING: Final = 3
+STEPS_PER_CHECK: Final = 6
+"""Steps from one comparison of all runs, and of the whole store, to the next."""
+
+numbers = st.integers(0, 999)
+"""Choose a run, a spelling or a call made before: by number, as what there is to choose changes."""
+
+
+class Walk(NamedTuple):
+    """A collection that is being paged through."""
+
+    method: str
+    request: Request
+    query: Query | None
+    token: str
+    cursor: Cursor
+
+
+class Sent(NamedTuple):
+    """A mutation that was sent with a request id, and not refused."""
+
+    method: str
+    request: Request
+
+
+@cache
+def server_loop() -> LoopThread:
+    """Return the event loop of all servers of this process."""
+    return LoopThread()
+
+
+def fail() -> NoReturn:
+    """Fail the test when the store gives up."""
+    msg = "the store gave up"
+    raise AssertionError(msg)
+
+
+class MachineFrame(RuleBasedStateMachine):
+    """A server, its model, and what the rules have in common."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = ManualClock()
+        self.data_dir = Path(tempfile.mkdtemp(prefix="runindex-model-", dir=MEMORY_DIR))
+        self.server = RunningServer(server_loop(), self.open_store, clock=self.clock)
+        self.connect()
+        default = ask(self.stub, "GetRun", {"run_id": DEFAULT})
+        self.model = Model(create_us=default["run"]["create_time"], revision=default["revision"])
+        self.latest_us = self.clock.now_us()
+        self.ids = [DEFAULT, *CHOSEN_IDS]
+        self.walks: list[Walk] = []
+        self.sent: list[Sent] = []
+        self.requests_made = 0
+        self.steps = 0
+
+    async def open_store(self) -> Store:
+        return open_lmdb(
+            self.data_dir / "store",
+            clock=self.clock,
+            map_bytes=MAP_BYTES,
+            initialise=initialise,
+            on_fatal=fail,
+        )
+
+    def connect(self) -> None:
+        self.channel = grpc.insecure_channel(self.server.target)
+        self.stub = RunIndexStub(self.channel)
+
+    def teardown(self) -> None:
+        self.channel.close()
+        self.server.stop()
+        shutil.rmtree(self.data_dir)
+
+    # What rules choose.
+
+    def run_id(self, number: int, spelling: int = 0) -> str:
+        """Return the id of a run, mostly of one that exists, in one of its spellings."""
+        if number % 8 == 0:
+            return self.any_id(number // 8, spelling)
+        living = [run_id for run_id in self.model.runs if run_id != DEFAULT]
+        if number % 8 == 1 or not living:
+            return DEFAULT
+        return spelled(living[number // 8 % len(living)], spelling)
+
+    def any_id(self, number: int, spelling: int = 0) -> str:
+        """Return the id of a run that was, is or may be, or of none, in one of its spellings."""
+        ids = [*self.ids, UNKNOWN_ID]
+        return spelled(ids[number % len(ids)], spelling)
+
+    def conditions(self, run_id: str, expected: str, *, identified: bool) -> Request:
+        """Return the common fields of a mutation: an expected version, right or wrong, and a request id."""
+        fields: Request = {}
+        run = self.model.runs.get(canonical_id(run_id) or "")
+        version = run.version if run else 1
+        if expected:
+            fields["expected_version"] = {"right": version, "next": version + 1, "zero": 0}[expected]
+        if identified:
+            self.requests_made += 1
+            # Some as long as they may be, and not of one byte a character.
+            stem = f"{self.requests_made}-"
+            fields["request_id"] = stem + "é" * (32 - len(stem)) if self.requests_made % 3 == 0 else stem
+        return fields
+
+    # Calls, compared.
+
+    def call(self, method: str, request: Request) -> None:
+        """Make a call that is no page, and hold its answer against the model's."""
+        answer = self.answer_of(method, request)
+        made_id = answer.get("run", {}).get("run_id", "") if isinstance(answer, dict) else ""
+        expected = outcome_of(lambda: self.model.call(method, request, made_id=made_id))
+        compare(method, request, answer, expected)
+        if method in CREATIONS and isinstance(expected, dict):
+            self.note_id(made_id, is_chosen="run_id" in request)
+        if "request_id" in request and isinstance(expected, dict):
+            self.sent.append(Sent(method, request))
+
+    def note_id(self, run_id: str, *, is_chosen: bool) -> None:
+        """Remember an id for later rules."""
+        if not is_chosen:
+            assert run_id[14] == "7", f"the server makes a UUIDv7, not {run_id}"
+        if run_id not in self.ids:
+            self.ids.append(run_id)
+
+    def page(
+        self, method: str, request: Request, *, query: Query | None = None, walk: Walk | None = None
+    ) -> Walk | None:
+        """Ask for a page, hold it against the model's, and return how to go on, or None at the end."""
+        sent = request if walk is None else {**request, "page_token": walk.token}
+        cursor = None if walk is None else walk.cursor
+        answer = self.answer_of(method, sent)
+        token = answer.pop("next_page_token", "") if isinstance(answer, dict) else ""
+        following: list[Cursor | None] = [None]
+
+        def expect() -> Answer:
+            page, following[0] = self.model.page(method, request, cursor=cursor, query=query)
+            return page
+
+        compare(method, sent, answer, outcome_of(expect))
+        next_cursor = following[0]
+        assert bool(token) == (next_cursor is not None), f"{method} {sent}: next_page_token is {token!r}"
+        return None if next_cursor is None else Walk(method, request, query, token, next_cursor)
+
+    def answer_of(self, method: str, request: Request) -> Answer | Refused:
+        """Return what the server answers or refuses."""
+        return outcome_of(lambda: ask(self.stub, method, request))
+
+    # What holds after every step.
+
+    @invariant()
+    def everything_is_as_the_model_has_it(self) -> None:
+        self.steps += 1
+        if self.steps % STEPS_PER_LISTING == 0:
+            self.page("ListRuns", {"include_archived": True, "page_size": 1_000})
+        if self.steps % STEPS_PER_CHECK == 0:
+            server_loop().run(check_store(self.server.store))
+
+    def is_remembered(self, request_id: str) -> bool:
+        """Tell whether a request id was never, by any clock, beyond the time for which the contract keeps it."""
+        answered_us = self.model.remembered[request_id][3]
+        return max(self.latest_us, self.model.issued_us) - answered_us < DAY_US
+
+
+def spelled(run_id: str, spelling: int) -> str:
+    """Return a run id as a caller may write it."""
+    return run_id if run_id == DEFAULT else SPELLINGS[spelling % len(SPELLINGS)](run_id)
+
+
+def outcome_of(call: Any) -> Answer | Refused:
+    """Return what a call answers, or its refusal."""
+    try:
+        answer: Answer = call()
+    except Refused as refused:
+        return refused
+    return answer
+
+
+def compare(method: str, request: Request, answer: Answer | Refused, expected: Answer | Refused) -> None:
+    """Hold an answer against the model's.
+
+    Raises:
+        AssertionError: They differ.
+    """
+    assert _plain(answer) == _plain(expected), (
+        f"{method} {request}\n  server: {_plain(answer)}\n  model:  {_plain(expected)}"
+    )
+
+
+def _plain(outcome: Answer | Refused) -> Any:
+    """Return an answer or a refusal as plain values."""
+    if isinstance(outcome, Refused):
+        return outcome.code, outcome.reason, outcome.metadata
+    return outcome

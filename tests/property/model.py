@@ -1,0 +1,386 @@
+"""What RunIndex promises, as a dict of runs: the plain reference with which the machine compares a server.
+
+Written from the contract alone; it knows no gRPC, no store and no module of the server. Requests and answers are
+dicts by the contract's field names, with unset fields left out: times and durations in microseconds, metadata in
+an answer as canonical JSON.
+"""
+
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any, Final, NoReturn
+
+from tests.property.model_arguments import (
+    DEFAULT,
+    Refused,
+    Request,
+    canonical_json,
+    checked,
+    metadata_bytes,
+    metadata_nodes,
+)
+from tests.property.model_search import Query, asks_for_archived
+
+Answer = dict[str, Any]
+
+ACTIVE, PAUSED, COMPLETED, FAILED, CANCELLED, ARCHIVED = range(1, 7)
+STATES: Final = (ACTIVE, PAUSED, COMPLETED, FAILED, CANCELLED, ARCHIVED)
+STATE_NAMES: Final = ("", "ACTIVE", "PAUSED", "COMPLETED", "FAILED", "CANCELLED", "ARCHIVED")
+FINISHED: Final = (COMPLETED, FAILED, CANCELLED)
+NEXT_STATES: Final = {
+    ACTIVE: (COMPLETED, FAILED, CANCELLED, PAUSED, ARCHIVED),
+    PAUSED: (ACTIVE, CANCELLED, ARCHIVED),
+    COMPLETED: (ARCHIVED,),
+    FAILED: (ARCHIVED,),
+    CANCELLED: (ARCHIVED,),
+    ARCHIVED: (),
+}
+LIFECYCLE: Final = {
+    "CloseRun": COMPLETED,
+    "PauseRun": PAUSED,
+    "ResumeRun": ACTIVE,
+    "FailRun": FAILED,
+    "CancelRun": CANCELLED,
+    "ArchiveRun": ARCHIVED,
+}
+OPERATIONS: Final = {
+    "CloseRun": "close",
+    "PauseRun": "pause",
+    "ResumeRun": "resume",
+    "FailRun": "fail",
+    "CancelRun": "cancel",
+    "ArchiveRun": "archive",
+    "DeleteRun": "delete",
+    "SetRunRetention": "set delete_after",
+    "UpdateRunMetadata": "update metadata",
+    "AddRunTags": "add tags",
+    "RemoveRunTags": "remove tags",
+}
+FROZEN: Final = ("UpdateRunMetadata", "AddRunTags", "RemoveRunTags")
+CREATIONS: Final = ("CreateRun", "CreateChildRun")
+MUTATIONS: Final = (*CREATIONS, *OPERATIONS)
+ID_ONLY, BASIC = 1, 2
+MINUTE_US: Final = 60_000_000
+TAGS_MAX: Final = 64
+METADATA_BYTES_MAX: Final = 64 * 1024
+METADATA_NODES_MAX: Final = 5_000
+
+
+@dataclass
+class ModelRun:
+    """One run. `ordinal` is its place in the order of creation."""
+
+    ordinal: int
+    run_id: str
+    create_us: int
+    update_us: int
+    revision: int
+    state: int = ACTIVE
+    version: int = 1
+    end_us: int | None = None
+    error: str | None = None
+    tags: list[str] = field(default_factory=list)
+    parent: str | None = None
+    outcome: int | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    policy: dict[str, Any] = field(default_factory=lambda: {"keep_all": {}})
+
+    @property
+    def state_name(self) -> str:
+        """The name by which a query knows its state."""
+        return STATE_NAMES[self.state].lower()
+
+    @property
+    def outcome_name(self) -> str:
+        """The name by which a query knows its outcome; empty for none."""
+        return STATE_NAMES[self.outcome or 0].lower()
+
+    @property
+    def duration_us(self) -> int | None:
+        """How long it took; None before its end."""
+        return None if self.end_us is None else self.end_us - self.create_us
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """What the model knows of a page token: its query, and the run before which the next page goes on."""
+
+    ordinal: int
+    now_us: int
+
+
+class Model:
+    """A store with one caller.
+
+    Attributes:
+        runs: All runs by id.
+        wall_us: The wall clock; the machine moves it.
+        issued_us: The last time that the store issued.
+    """
+
+    def __init__(self, *, create_us: int, revision: int) -> None:
+        """Begin as a new store does: with the default run."""
+        self.wall_us = self.issued_us = create_us
+        self.revision = revision
+        self.ordinal = 1
+        self.runs = {DEFAULT: ModelRun(1, DEFAULT, create_us, create_us, revision)}
+        self.remembered: dict[str, tuple[str, str, Answer, int]] = {}
+
+    def call(self, method: str, request: Request, *, made_id: str = "") -> Answer:
+        """Answer a call that is no page.
+
+        Args:
+            method: Of the 24.
+            request: As it is sent.
+            made_id: The id that the server made, for a creation without one.
+
+        Raises:
+            Refused: The contract refuses it.
+        """
+        args = checked(method, request)
+        if method not in MUTATIONS:
+            return self._read(method, args)
+        request_id = args.pop("request_id", None)
+        if request_id in self.remembered:
+            was_method, was_args, answer, _ = self.remembered[request_id]
+            if (was_method, was_args) != (method, canonical_json(args)):
+                self._refuse("REQUEST_ID_REUSED", field="request_id", requestId=request_id)
+            return deepcopy(answer)
+        kept = canonical_json(args)
+        answer = self._create(args, made_id) if method in CREATIONS else self._mutate(method, args)
+        if request_id is not None:
+            # Remembering is a write, and carries the store's time.
+            self.issued_us = max(self.issued_us, self.wall_us)
+            self.remembered[request_id] = (method, kept, deepcopy(answer), self.issued_us)
+        return answer
+
+    def page(
+        self, method: str, request: Request, *, cursor: Cursor | None, query: Query | None = None
+    ) -> tuple[Answer, Cursor | None]:
+        """Answer one page of a collection, and tell where the next begins.
+
+        Args:
+            method: Of the five collections.
+            request: As it is sent, without its token.
+            cursor: Of the page before; None for the first.
+            query: What the text of a search means.
+
+        Raises:
+            Refused: The contract refuses it.
+        """
+        args = checked(method, request)
+        now_us = self.wall_us if cursor is None else cursor.now_us
+        below = [run for run in self._newest_first() if cursor is None or run.ordinal < cursor.ordinal]
+        found = [run for run in below if self._is_listed(method, args, run, query, now_us)]
+        found = found[args.get("skip", 0) :]
+        size = min(args.get("page_size", 0) or (10 if method == "SearchRuns" else 100), 1_000)
+        runs = found[:size]
+        answer: Answer = {"revision": self.revision}
+        if runs:
+            answer["runs"] = [shown(run, args.get("view", 0)) for run in runs]
+        return answer, Cursor(runs[-1].ordinal, now_us) if len(found) > size else None
+
+    # Reads.
+
+    def _read(self, method: str, args: Request) -> Answer:
+        """Answer a read of one run, or a count."""
+        if method == "CountRuns":
+            return self._count(args)
+        if method == "RunExists":
+            return self._answer(exists=args["run_id"] in self.runs or None)
+        run = self._found(args["run_id"])
+        match method:
+            case "GetRun":
+                return self._answer(run=shown(run, args.get("view", 0)))
+            case "GetRunTags":
+                return self._answer(tags=list(run.tags) or None)
+            case "GetParentRun":
+                return self._answer(parent_run_id=run.parent)
+            case _:
+                return self._answer(policy=dict(run.policy))
+
+    def _count(self, args: Request) -> Answer:
+        """Count runs by state."""
+        asked = [state for state in STATES if self._is_of_states(args, state)]
+        counts = {state: sum(run.state == state for run in self.runs.values()) for state in asked}
+        rows = [{"state": state, "count": count} if count else {"state": state} for state, count in counts.items()]
+        return self._answer(count=sum(counts.values()) or None, by_state=rows)
+
+    def _newest_first(self) -> list[ModelRun]:
+        """Return all runs in the order of every collection."""
+        return sorted(self.runs.values(), key=lambda run: -run.ordinal)
+
+    @staticmethod
+    def _is_of_states(args: Request, state: int) -> bool:
+        """Tell whether the common filter of states lets a state through."""
+        if args.get("states"):
+            return state in args["states"]
+        return state != ARCHIVED or bool(args.get("include_archived"))
+
+    def _is_listed(self, method: str, args: Request, run: ModelRun, query: Query | None, now_us: int) -> bool:
+        """Tell whether a collection holds a run."""
+        if method == "QueryRunsByState":
+            return bool(run.state == args["state"])
+        if query is not None:
+            hidden = run.state == ARCHIVED and not args.get("include_archived") and not asks_for_archived(query)
+            return not hidden and query.matches(run, now_us)
+        if not self._is_of_states(args, run.state):
+            return False
+        if method == "QueryRunsByTag":
+            return args["tag"] in run.tags
+        return method == "ListRuns" or run.parent == args["run_id"]
+
+    # Writes.
+
+    def _create(self, args: Request, made_id: str) -> Answer:
+        """Create a root or a child."""
+        run_id = args.get("run_id", made_id)
+        parent = args.get("parent_run_id")
+        if run_id in self.runs:
+            self._refuse("RUN_ALREADY_EXISTS", runId=run_id)
+        if parent is not None and parent not in self.runs:
+            self._refuse("PARENT_RUN_NOT_FOUND", parentRunId=parent)
+        self.issued_us = max(self.issued_us + 1, self.wall_us)
+        self.revision += 1
+        self.ordinal += 1
+        run = ModelRun(self.ordinal, run_id, self.issued_us, self.issued_us, self.revision, parent=parent)
+        run.tags = list(dict.fromkeys(args.get("tags", [])))
+        run.metadata = deepcopy(args.get("metadata", {}))
+        self.runs[run_id] = run
+        return self._answer(run=shown(run, 0))
+
+    def _mutate(self, method: str, args: Request) -> Answer:
+        """Apply a change of a run that exists."""
+        run = self._found(args["run_id"])
+        protected = method in LIFECYCLE or method == "DeleteRun" or "delete_after" in args.get("policy", ())
+        if run.run_id == DEFAULT and protected:
+            self._refuse("DEFAULT_RUN_PROTECTED", runId=DEFAULT, operation=OPERATIONS[method])
+        if method in FROZEN and run.state == ARCHIVED:
+            self._refuse("RUN_ARCHIVED", runId=run.run_id, operation=OPERATIONS[method])
+        expected = args.get("expected_version", run.version)
+        if expected != run.version:
+            self._refuse(
+                "VERSION_MISMATCH",
+                runId=run.run_id,
+                expectedVersion=str(expected),
+                currentVersion=str(run.version),
+            )
+        if method == "DeleteRun":
+            return self._delete(run)
+        if method in LIFECYCLE:
+            self._move(run, LIFECYCLE[method], args)
+        elif not self._apply(method, run, args):
+            return self._answer(version=run.version, update_time=run.update_us)
+        else:
+            self._touch(run)
+        return self._answer(version=run.version, update_time=run.update_us)
+
+    def _touch(self, run: ModelRun) -> None:
+        """Give a changed run its next version, revision and time."""
+        self.issued_us = max(self.issued_us, self.wall_us)
+        self.revision += 1
+        run.version += 1
+        run.revision, run.update_us = self.revision, self.issued_us
+
+    def _move(self, run: ModelRun, state: int, args: Request) -> None:
+        """Make a transition."""
+        if state not in NEXT_STATES[run.state]:
+            self._refuse(
+                "INVALID_STATE_TRANSITION",
+                runId=run.run_id,
+                fromState="RUN_STATE_" + STATE_NAMES[run.state],
+                toState="RUN_STATE_" + STATE_NAMES[state],
+                allowedStates=",".join("RUN_STATE_" + STATE_NAMES[one] for one in sorted(NEXT_STATES[run.state])),
+            )
+        self._touch(run)
+        run.state = state
+        run.error = args.get("error", run.error)
+        if state in FINISHED:
+            run.outcome = state
+        if run.end_us is None and state in (*FINISHED, ARCHIVED):
+            run.end_us = run.update_us
+
+    def _delete(self, run: ModelRun) -> Answer:
+        """Remove a run. Its children stay, and are counted."""
+        self.issued_us = max(self.issued_us, self.wall_us)
+        self.revision += 1
+        orphaned = sum(other.parent == run.run_id for other in self.runs.values())
+        del self.runs[run.run_id]
+        return self._answer(receipt={"orphaned_children": orphaned} if orphaned else {})
+
+    def _apply(self, method: str, run: ModelRun, args: Request) -> bool:
+        """Change tags, metadata or retention, and tell whether that changed anything."""
+        match method:
+            case "AddRunTags":
+                tags = list(dict.fromkeys([*run.tags, *args["tags"]]))
+                if len(tags) > TAGS_MAX:
+                    self._refuse("LIMIT_EXCEEDED", runId=run.run_id, limit="tags", maximum=str(TAGS_MAX))
+                changed, run.tags = tags != run.tags, tags
+            case "RemoveRunTags":
+                tags = [tag for tag in run.tags if tag not in args["tags"]]
+                changed, run.tags = tags != run.tags, tags
+            case "UpdateRunMetadata":
+                patch = args["metadata"]
+                metadata = merged(run.metadata, patch) if args.get("merge") else deepcopy(patch)
+                for limit, found, maximum in (
+                    ("bytes of metadata", metadata_bytes(metadata), METADATA_BYTES_MAX),
+                    ("values of metadata", metadata_nodes(metadata), METADATA_NODES_MAX),
+                ):
+                    if found > maximum:
+                        self._refuse("LIMIT_EXCEEDED", runId=run.run_id, limit=limit, maximum=str(maximum))
+                changed = canonical_json(metadata) != canonical_json(run.metadata)
+                run.metadata = metadata
+            case _:
+                changed, run.policy = args["policy"] != run.policy, args["policy"]
+        return changed
+
+    # What both share.
+
+    def _found(self, run_id: str) -> ModelRun:
+        """Return a run that must exist."""
+        if run_id not in self.runs:
+            self._refuse("RUN_NOT_FOUND", runId=run_id)
+        return self.runs[run_id]
+
+    def _answer(self, **fields: Any) -> Answer:
+        """Return an answer: the fields that are set, and the store's revision."""
+        return {**{key: value for key, value in fields.items() if value is not None}, "revision": self.revision}
+
+    def _refuse(self, reason: str, **metadata: str) -> NoReturn:
+        """Refuse something for what the store holds."""
+        raise Refused(reason, {**metadata, "revision": str(self.revision)})
+
+
+def shown(run: ModelRun, view: int) -> Answer:
+    """Return a run as an answer shows it."""
+    if view == ID_ONLY:
+        return {"run_id": run.run_id}
+    fields = {
+        "run_id": run.run_id,
+        "state": run.state,
+        "version": run.version,
+        "create_time": run.create_us,
+        "update_time": run.update_us,
+        "end_time": run.end_us,
+        "duration": run.duration_us,
+        "error": run.error,
+        "tags": list(run.tags) or None,
+        "parent_run_id": run.parent,
+        "outcome": run.outcome,
+        "revision": run.revision,
+        "activity_time": run.update_us // MINUTE_US * MINUTE_US,
+        "metadata": canonical_json(run.metadata) if run.metadata and view != BASIC else None,
+    }
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def merged(target: Any, patch: Any) -> Any:
+    """Return what RFC 7396 makes of a target and a patch."""
+    if not isinstance(patch, dict):
+        return deepcopy(patch)
+    result = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merged(result.get(key), value)
+    return result

@@ -1,0 +1,62 @@
+"""The machine's refusals: arguments that the contract does not take."""
+
+from hypothesis import strategies as st
+from hypothesis.stateful import rule
+from tests.property import vocabulary as say
+from tests.property.machine import MachineFrame, compare, numbers, outcome_of
+from tests.property.model import MUTATIONS
+from tests.property.model_arguments import CHECKS, Request
+from tests.property.wire import field_names
+
+
+class RefusalRules(MachineFrame):
+    """Arguments that the contract refuses, alone or two at a time: the first in its order is told."""
+
+    @rule(method=st.sampled_from(sorted(CHECKS)), about=numbers, data=st.data())
+    def refuse(self, *, method: str, about: int, data: st.DataObject) -> None:
+        request = self.valid_request(method, about)
+        fields = sorted(field for field in request if field in say.INVALID_FIELDS)
+        at_fault = {data.draw(st.sampled_from(fields), label="field") for _ in range(2)}
+        if len(at_fault & {"run_id", "parent_run_id"}) == 2 or (len(at_fault) == 2 and "request_id" in at_fault):
+            # The contract does not tell which of these comes first.
+            at_fault = {min(at_fault)}
+        for field in sorted(at_fault):
+            request[field] = data.draw(st.sampled_from(say.INVALID_FIELDS[field]), label=field)
+        compare(
+            method,
+            request,
+            self.answer_of(method, request),
+            outcome_of(lambda: self.model.call(method, request)),
+        )
+
+    def valid_request(self, method: str, about: int) -> Request:
+        """Return a request with every field that could be at fault, each of them right."""
+        right: Request = {
+            "run_id": self.run_id(about),
+            "parent_run_id": self.run_id(about),
+            "view": 0,
+            "page_size": 1,
+            "skip": 0,
+            "states": [1],
+            "state": 1,
+            "tag": "prod",
+            "tags": ["prod"],
+            "metadata": {"a": 1.0},
+            "error": "broken",
+            "policy": {"keep_latest_n": 1},
+            "query": "alpha",
+        }
+        if method in MUTATIONS:
+            right["request_id"] = "never used"
+        return {field: value for field, value in right.items() if field in field_names(method)}
+
+    @rule(
+        method=st.sampled_from(("UpdateRunMetadata", "AddRunTags", "RemoveRunTags", "SetRunRetention")),
+        levels=st.sampled_from((0, 20, 21, 30)),
+        about=numbers,
+    )
+    def leave_out_or_nest_deeply(self, *, method: str, levels: int, about: int) -> None:
+        request: Request = {"run_id": self.run_id(about)}
+        if levels:
+            request["metadata"] = say.nested(levels)
+        self.call("UpdateRunMetadata" if levels else method, request)

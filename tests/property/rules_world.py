@@ -1,0 +1,35 @@
+"""What happens around the calls: the clock moves both ways, the server starts again, background jobs run."""
+
+from hypothesis import strategies as st
+from hypothesis.stateful import rule
+from tests.property.machine import MachineFrame
+from tests.support.clock import DAY_US, HOUR_US, MINUTE_US, SECOND_US
+
+strides = st.sampled_from((1, 999, SECOND_US, 29 * SECOND_US, MINUTE_US, HOUR_US, 23 * HOUR_US, 2 * DAY_US))
+
+
+class WorldRules(MachineFrame):
+    """The world."""
+
+    @rule(stride_us=strides, is_forwards=st.sampled_from((True, True, False)))
+    def turn_the_clock(self, *, stride_us: int, is_forwards: bool) -> None:
+        self.turn(stride_us if is_forwards else -stride_us)
+
+    @rule(rewound_us=st.sampled_from((0, 0, SECOND_US, HOUR_US)))
+    def restart(self, *, rewound_us: int) -> None:
+        """Everything that was acknowledged is there again, page tokens lead on, and time does not go back."""
+        self.channel.close()
+        self.turn(-rewound_us)
+        self.server.restart()
+        self.connect()
+
+    @rule(waited_us=st.sampled_from((0, 0, 2 * DAY_US)))
+    def run_jobs(self, *, waited_us: int) -> None:
+        """Merging changes no answer, nor does forgetting requests after their time."""
+        self.turn(waited_us)
+        self.server.run_jobs()
+
+    def turn(self, us: int) -> None:
+        """Turn the clock by microseconds, backwards when negative."""
+        self.model.wall_us = self.clock.advance(us)
+        self.latest_us = max(self.latest_us, self.model.wall_us)

@@ -1,0 +1,120 @@
+"""Calls a server through the generated stub, with requests and answers as the model's plain dicts."""
+
+from typing import Any, Final
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.protobuf.struct_pb2 import Struct, Value
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from grpc_status import rpc_status
+from runindex.v1 import run_index_pb2 as pb
+from runindex.v1.run_index_pb2_grpc import RunIndexStub
+from tests.property.model import Answer
+from tests.property.model_arguments import Refused, Request, canonical_json, metadata_struct
+
+NANOS: Final = 1_000_000_000
+WAIT_S: Final = 30.0
+
+
+def ask(stub: RunIndexStub, method: str, request: Request) -> Answer:
+    """Make a call.
+
+    Raises:
+        Refused: The server refused it, in the form that the contract promises.
+    """
+    try:
+        answer = getattr(stub, method)(message_of(method, request), timeout=WAIT_S)
+    except grpc.RpcError as error:
+        raise _refusal(error) from error
+    return plain(answer)
+
+
+def message_of(method: str, request: Request) -> Any:
+    """Return a request as its message."""
+    fields = dict(request)
+    if "metadata" in fields:
+        fields["metadata"] = metadata_struct(fields["metadata"])
+    if "policy" in fields:
+        fields["policy"] = _policy(fields["policy"])
+    return getattr(pb, f"{method}Request")(**fields)
+
+
+def field_names(method: str) -> list[str]:
+    """Return the names of a request's fields."""
+    return list(getattr(pb, f"{method}Request").DESCRIPTOR.fields_by_name)
+
+
+def _policy(policy: dict[str, Any]) -> pb.RetentionPolicy:
+    """Return a retention policy, its durations given in nanoseconds."""
+    fields = dict(policy)
+    for kind in ("keep_duration", "delete_after"):
+        if kind in fields:
+            # The sign is common to both parts, as protobuf wants it.
+            sign = -1 if fields[kind] < 0 else 1
+            seconds, nanos = divmod(abs(fields[kind]), NANOS)
+            fields[kind] = Duration(seconds=sign * seconds, nanos=sign * nanos)
+    if "keep_all" in fields:
+        fields["keep_all"] = pb.KeepAll()
+    return pb.RetentionPolicy(**fields)
+
+
+def plain(message: Message) -> Answer:
+    """Return the fields of a message that are set."""
+    return {field.name: _plain_field(value) for field, value in message.ListFields()}
+
+
+def _plain_field(value: Any) -> Any:
+    """Return a field's value: times in microseconds, metadata as canonical JSON."""
+    if isinstance(value, Timestamp | Duration):
+        micros, rest = divmod(value.seconds * NANOS + value.nanos, 1_000)
+        assert rest == 0, f"finer than a microsecond: {value}"
+        return micros
+    if isinstance(value, Struct):
+        return canonical_json(_json_object(value))
+    if isinstance(value, Message):
+        return plain(value)
+    return value if isinstance(value, str | int | float) else [_plain_field(one) for one in value]
+
+
+def _json_object(struct: Struct) -> dict[str, Any]:
+    """Return a Struct as the JSON object that it carries, numbers as doubles."""
+    return {key: _json(value) for key, value in struct.fields.items()}
+
+
+def _json(value: Value) -> Any:
+    """Return the JSON of a value."""
+    match value.WhichOneof("kind"):
+        case "null_value":
+            return None
+        case "struct_value":
+            return _json_object(value.struct_value)
+        case "list_value":
+            return [_json(one) for one in value.list_value.values]
+        case None:
+            msg = "the server returned a value of no kind"
+            raise AssertionError(msg)
+        case kind:
+            return getattr(value, kind)
+
+
+def _refusal(error: grpc.RpcError) -> Refused:
+    """Return what the server refused, having checked the form that every refusal has."""
+    status = rpc_status.from_call(error)
+    assert status is not None, f"no google.rpc.Status: {error}"
+    infos, bad_requests = [], []
+    for detail in status.details:
+        info, bad_request = ErrorInfo(), BadRequest()
+        if detail.Unpack(info):
+            infos.append(info)
+        if detail.Unpack(bad_request):
+            bad_requests.append(bad_request)
+    assert len(infos) == 1, f"not one ErrorInfo: {status}"
+    refused = Refused(infos[0].reason, dict(infos[0].metadata))
+    refused.code = error.code().name
+    assert infos[0].domain == "runindex"
+    if "field" in refused.metadata:
+        fields = [violation.field for one in bad_requests for violation in one.field_violations]
+        assert fields == [refused.metadata["field"]], f"BadRequest: {status}"
+    return refused
