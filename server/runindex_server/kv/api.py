@@ -28,7 +28,11 @@ WRITE_BYTES_MAX: Final = 2 * 1024 * 1024
 
 
 class ReadTxn(Protocol):
-    """One snapshot of the store."""
+    """One snapshot of the store.
+
+    A counter is read as a row too: its 8 bytes, big-endian and signed. A key outside the bounds raises
+    EnvelopeError.
+    """
 
     @property
     def revision(self) -> int:
@@ -52,8 +56,8 @@ class ReadTxn(Protocol):
     ) -> Iterator[tuple[bytes, bytes]]:
         """Yield rows with keys in `[start, end)`, ascending, or descending when `reverse`.
 
-        Lazy: a row is read when it is asked for, and none after the transaction has ended. Counters show as
-        rows of 8 bytes, big-endian and signed; one that is 0 has no row.
+        Lazy: a row is read when it is asked for, and none after the transaction has ended. A counter that is
+        0 has no row.
         """
         ...
 

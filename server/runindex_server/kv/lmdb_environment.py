@@ -7,6 +7,7 @@ thread: who calls `write` sees to it that only one does.
 import errno
 import shutil
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,7 +41,8 @@ _ENGINE_0_9: Final = 0
 """Always asked for, so that no environment variable chooses: the tools of distributions read this format."""
 
 _SEQUENCES_KEY: Final = b"sequences"
-_SEQUENCES_ROW: Final = struct.Struct(">QQQ")
+_SEQUENCES: Final = struct.Struct(">QQQ")
+_CRC: Final = struct.Struct(">I")
 
 _DAMAGE: Final = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.BadRslotError, lmdb.InvalidError)
 _FULL_CODES: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -169,16 +171,17 @@ class LmdbEnvironment:
                 else:
                     txn.put(key, value, db=self._rows)
         sequences = changes.sequences
-        row = _SEQUENCES_ROW.pack(sequences.revision, sequences.ordinal, sequences.time_us)
-        txn.put(_SEQUENCES_KEY, row, db=self._sequences)
+        numbers = _SEQUENCES.pack(sequences.revision, sequences.ordinal, sequences.time_us)
+        txn.put(_SEQUENCES_KEY, numbers + _CRC.pack(zlib.crc32(numbers)), db=self._sequences)
 
     def _read_sequences(self, txn: "lmdb.Transaction[bytes]") -> Sequences:
         row = txn.get(_SEQUENCES_KEY, db=self._sequences)
         if row is None:
             return Sequences()
-        if len(row) != _SEQUENCES_ROW.size:
-            raise StoreCorrupt(f"the row of sequences has {len(row)} bytes")
-        return Sequences(*_SEQUENCES_ROW.unpack(row))
+        numbers, crc = row[: _SEQUENCES.size], row[_SEQUENCES.size :]
+        if len(numbers) != _SEQUENCES.size or crc != _CRC.pack(zlib.crc32(numbers)):
+            raise StoreCorrupt("the row of sequences")
+        return Sequences(*_SEQUENCES.unpack(numbers))
 
     def _refuse_growth_when_full(self, txn: "lmdb.Transaction[bytes]", changes: Changes) -> None:
         if changes.deletes or self._env.info()["last_pgno"] < self._growth_pages_max:

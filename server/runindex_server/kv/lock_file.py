@@ -6,10 +6,12 @@ LMDB's own lock file is not enough: whoever deletes it under a running server le
 import fcntl
 import os
 from pathlib import Path
+from typing import Final
 
 from runindex_server.kv.guard import StoreInUse
 
-HOLDER_BYTES_MAX = 32
+HOLDER_BYTES_MAX: Final = 32
+"""More than any process id has."""
 
 
 class LockFile:

@@ -266,3 +266,31 @@ def test_damaged_pages_are_told_not_returned(open_store: OpenLmdb, data_dir: Pat
     store = open_store()
     with pytest.raises(StoreCorrupt):
         run(store.read(lambda txn: txn.get(b"00000500")))
+
+
+@pytest.mark.parametrize("place", [0, 23, 24, 27])
+def test_a_damaged_row_of_sequences_is_found(
+    open_store: OpenLmdb, data_dir: Path, run: Run, place: int
+) -> None:
+    """A flipped bit in what the store counts by would give numbers that were given before."""
+    store = open_store()
+    run(store.write(lambda txn: txn.next_revision()))
+    run(store.close())
+    flip_in_sequences(data_dir / "store", place)
+    store = open_store()
+
+    with pytest.raises(StoreCorrupt):
+        run(store.read(lambda txn: txn.revision))
+    with pytest.raises(StoreCorrupt):
+        run(store.write(lambda txn: txn.next_revision()))
+
+
+def flip_in_sequences(directory: Path, place: int) -> None:
+    """Flip a bit in the row of sequences, behind the store's back."""
+    with lmdb.open(str(directory), max_dbs=2) as env:
+        sequences = env.open_db(b"sequences")
+        with env.begin(write=True) as txn:
+            ((key, value),) = list(txn.cursor(sequences))
+            damaged = bytearray(value)
+            damaged[place] ^= 1
+            txn.put(key, bytes(damaged), db=sequences)
