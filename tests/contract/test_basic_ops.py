@@ -2,7 +2,9 @@
 
 import uuid
 
+import grpc
 import pytest
+from google.protobuf.struct_pb2 import Struct
 from grpc import StatusCode as Code
 
 from runindex.v1 import run_index_pb2 as pb
@@ -25,6 +27,7 @@ from tests.support.calls import (
     update,
 )
 from tests.support.clock import SECOND_US, ManualClock
+from tests.support.methods import raw
 
 
 def test_run_create_basic(stub: Stub, clock: ManualClock) -> None:
@@ -277,6 +280,17 @@ def test_an_equal_object_changes_nothing(
     assert (answer.version, answer.update_time) == (1, run.update_time)
     assert answer.revision == other.revision
     assert get(stub, run.run_id) == run
+
+
+def test_equality_does_not_see_the_order_of_keys(channel: grpc.Channel, stub: Stub) -> None:
+    """A map has no order, in whatever order its keys come on the wire."""
+    entries = [struct({f"key-{place}": place}).SerializeToString() for place in range(50)]
+    run_id = create(stub).run_id
+
+    for order in (entries, entries[::-1], entries[25:] + entries[:25]):
+        metadata = Struct.FromString(b"".join(order))
+        request = pb.UpdateRunMetadataRequest(run_id=run_id, metadata=metadata)
+        assert raw(channel, "UpdateRunMetadata")(request.SerializeToString()).version == 2
 
 
 def test_removing_metadata_that_is_not_there_changes_nothing(stub: Stub) -> None:

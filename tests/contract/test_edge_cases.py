@@ -39,6 +39,7 @@ from tests.support.calls import (
     update,
 )
 from tests.support.methods import KEEP_3, NEEDS_THE_RUN, OF_ONE_RUN, build, call, raw, target
+from tests.support.stores import IN_MEMORY
 
 NIL = "00000000-0000-0000-0000-000000000000"
 
@@ -133,6 +134,7 @@ def test_default_run_cannot_archive(stub: Stub) -> None:
     assert list_ids(stub) == [DEFAULT]
 
 
+@IN_MEMORY
 @pytest.mark.parametrize("text", NOT_IDS, ids=ascii)
 def test_invalid_run_id_format(stub: Stub, text: str) -> None:
     """Only a UUID in one of the known forms, the nil UUID left out, and `default` are ids."""
@@ -285,6 +287,7 @@ def test_version_increments_on_update(stub: Stub) -> None:
 # Beside the plan's.
 
 
+@IN_MEMORY
 @pytest.mark.parametrize("text", FORMS)
 def test_every_form_of_an_id_is_one_run(stub: Stub, text: str) -> None:
     """A run created under one form is found under all, and always shown in the canonical one."""

@@ -33,6 +33,7 @@ from tests.support.methods import (
     request_type,
     target,
 )
+from tests.support.stores import IN_MEMORY
 
 every_change: Final = pytest.mark.parametrize("name", CHANGES)
 
@@ -99,6 +100,7 @@ def test_creates_have_no_condition(name: str) -> None:
     assert "expected_version" not in request_type(name).DESCRIPTOR.fields_by_name  # type: ignore[attr-defined] # a message
 
 
+@IN_MEMORY
 @every_change
 def test_a_missing_run_comes_first(stub: Stub, name: str) -> None:
     """A run that does not exist has no version."""

@@ -12,6 +12,7 @@ from runindex.v1 import run_index_pb2 as pb
 from runindex_server.limits import TAGS_MAX
 from tests.support.calls import DEFAULT, UNKNOWN_ID, Stub, archive, check_refused, close, create, struct
 from tests.support.methods import KEEP_3, LIFECYCLE, build, call, request_type
+from tests.support.stores import IN_MEMORY
 
 CODES: Final = {
     "RUN_NOT_FOUND": Code.NOT_FOUND,
@@ -208,6 +209,7 @@ REQUIRED: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
 }
 
 
+@IN_MEMORY
 @pytest.mark.parametrize("name", REQUIRED)
 def test_what_is_required_is_asked_for_after_the_id(stub: Stub, name: str) -> None:
     """And before the run is looked for."""

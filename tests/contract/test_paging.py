@@ -221,6 +221,7 @@ def check_token_refused(stub: Stub, query: str, token: str, /, **fields: Any) ->
     )
 
 
+@IN_MEMORY
 @every_query
 def test_a_token_belongs_to_its_query(stub: Stub, query: str) -> None:
     """Another query of the same method, and every other method, refuses it."""
@@ -262,6 +263,7 @@ def test_a_token_is_bound_to_the_query_not_to_its_spelling(stub: Stub) -> None:
     assert ids(rest) == made[1::-1]
 
 
+@IN_MEMORY
 @every_query
 def test_a_damaged_token_is_refused(stub: Stub, query: str) -> None:
     """Each change of one character is found, and so is a token that is cut, longer, or made up."""

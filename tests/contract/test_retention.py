@@ -29,7 +29,7 @@ from tests.support.calls import (
 )
 from tests.support.clock import DAY_US, SECOND_US, ManualClock
 from tests.support.server import RunningServer
-from tests.support.stores import ON_DISK
+from tests.support.stores import IN_MEMORY, ON_DISK
 
 KEEP_ALL: Final = pb.RetentionPolicy(keep_all=pb.KeepAll())
 KEEP_3: Final = pb.RetentionPolicy(keep_latest_n=3)
@@ -285,6 +285,7 @@ BAD_DURATIONS: Final = (
 )
 
 
+@IN_MEMORY
 @pytest.mark.parametrize(
     "policy",
     [

@@ -24,6 +24,7 @@ from tests.support.calls import (
 from tests.support.clock import DAY_US, HOUR_US, MINUTE_US, ManualClock
 from tests.support.methods import KEEP_3
 from tests.support.server import RunningServer
+from tests.support.stores import IN_MEMORY
 
 MARCH_2_US: Final = 1_772_409_600_000_000
 """2026-03-02T00:00:00Z: half a day after the clock of a test starts."""
@@ -312,6 +313,7 @@ def test_the_whole_run_is_returned(stub: Stub, names: dict[str, str]) -> None:
         assert answer.revision == shown.revision
 
 
+@IN_MEMORY
 @pytest.mark.parametrize(
     ("query", "position"),
     [

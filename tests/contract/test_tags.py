@@ -21,7 +21,7 @@ from tests.support.calls import (
     remove_tags,
 )
 from tests.support.clock import SECOND_US, ManualClock
-from tests.support.stores import ON_DISK
+from tests.support.stores import IN_MEMORY, ON_DISK
 
 
 def tags_of(stub: Stub, run_id: str) -> list[str]:
@@ -194,6 +194,7 @@ def test_one_bad_tag_refuses_the_call(stub: Stub, change: Change) -> None:
     assert get(stub, run.run_id) == run
 
 
+@IN_MEMORY
 @pytest.mark.parametrize(
     "tag", ["", "\x00", "a\tb", "line\n", "\x1f", "\x7f", "\x80", "\u009f", "x" * 129, "ü" * 65]
 )

@@ -1,11 +1,11 @@
-"""The machine's refusals: arguments that the contract does not take."""
+"""The machine's refusals: arguments that the contract does not take, and queries that cannot be read."""
 
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 from tests.property import vocabulary as say
 from tests.property.machine import MachineFrame, compare, numbers, outcome_of
 from tests.property.model import MUTATIONS
-from tests.property.model_arguments import CHECKS, Request
+from tests.property.model_arguments import CHECKS, Refused, Request
 from tests.property.wire import field_names
 
 
@@ -60,3 +60,12 @@ class RefusalRules(MachineFrame):
         if levels:
             request["metadata"] = say.nested(levels)
         self.call("UpdateRunMetadata" if levels else method, request)
+
+    @rule(text=st.sampled_from((" ", "(", "alpha)", "state:", "state:done", "nope:1", "*", "id:zz", "created>soon")))
+    def misspell_a_query(self, *, text: str) -> None:
+        answer = self.answer_of("SearchRuns", {"query": text})
+        assert isinstance(answer, Refused), f"{text!r} was answered: {answer}"
+        position = answer.metadata.pop("position", "")
+        assert position.isdigit(), answer.metadata
+        assert int(position) <= len(text)
+        compare("SearchRuns", {"query": text}, answer, Refused("INVALID_QUERY", {"field": "query"}))

@@ -1,26 +1,33 @@
-"""The machine's searches: queries that can be read, and some that cannot."""
+"""The machine's searches."""
+
+from typing import Any, Final
 
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 from tests.property import vocabulary as say
-from tests.property.machine import compare, numbers
-from tests.property.model_arguments import Refused
+from tests.property.machine import numbers
 from tests.property.model_search import All, Compared, Either, Not, Query, Words
 from tests.property.rules_read import ReadRules, flags, page_sizes, views
 
-QUERY_BYTES_MAX = 1_024
+QUERY_BYTES_MAX: Final = 1_024
 
 
 class SearchRules(ReadRules):
     """Searches."""
 
-    @rule(query=say.terms, include_archived=flags, page_size=page_sizes, view=views)
-    def search_for_a_term(self, *, query: Query, include_archived: bool, page_size: int, view: int) -> None:
-        self.search(query, include_archived=include_archived, page_size=page_size, view=view)
+    @rule(
+        queries=st.lists(say.terms, min_size=1, max_size=4), include_archived=flags, page_size=page_sizes, view=views
+    )
+    def search_for_single_terms(self, *, queries: list[Query], **request: Any) -> None:
+        for query in queries:
+            self.search(query, **request)
 
-    @rule(query=say.queries, include_archived=flags, page_size=page_sizes, view=views)
-    def search_for_terms(self, *, query: Query, include_archived: bool, page_size: int, view: int) -> None:
-        self.search(query, include_archived=include_archived, page_size=page_size, view=view)
+    @rule(
+        queries=st.lists(say.queries, min_size=1, max_size=3), include_archived=flags, page_size=page_sizes, view=views
+    )
+    def search_for_several_terms(self, *, queries: list[Query], **request: Any) -> None:
+        for query in queries:
+            self.search(query, **request)
 
     @rule(
         field=st.sampled_from(("created", "updated")),
@@ -44,7 +51,7 @@ class SearchRules(ReadRules):
         word = Words(self.any_id(number)[:length])
         self.search(Not(word) if is_negated else word, include_archived=True, page_size=0, view=1)
 
-    def search(self, query: Query, *, include_archived: bool, page_size: int, view: int) -> None:
+    def search(self, query: Query, **request: Any) -> None:
         """Begin a search, unless the contract leaves open what it means."""
         text = query.text()
         if len(text.encode()) > QUERY_BYTES_MAX:
@@ -52,17 +59,7 @@ class SearchRules(ReadRules):
         if self.model.wall_us < self.model.issued_us and has_age(query):
             # Whether ages count from the wall clock or from the store's is told nowhere.
             return
-        request = {"include_archived": include_archived, "page_size": page_size, "view": view}
         self.begin("SearchRuns", {"query": text, **request}, query=query)
-
-    @rule(text=st.sampled_from((" ", "(", "alpha)", "state:", "state:done", "nope:1", "*", "id:zz", "created>soon")))
-    def misspell_a_query(self, *, text: str) -> None:
-        answer = self.answer_of("SearchRuns", {"query": text})
-        assert isinstance(answer, Refused), f"{text!r} was answered: {answer}"
-        position = answer.metadata.pop("position", "")
-        assert position.isdigit(), answer.metadata
-        assert int(position) <= len(text)
-        compare("SearchRuns", {"query": text}, answer, Refused("INVALID_QUERY", {"field": "query"}))
 
 
 def has_age(query: Query) -> bool:

@@ -15,9 +15,10 @@ from tests.support import calls
 from tests.support.calls import micros
 from tests.support.server import RunningServer
 
-STABLE: Final = 40
-WALKS: Final = 4
+STABLE: Final = 30
+WALKS: Final = 3
 TAG: Final = "paged"
+WAIT_S: Final = 30.0
 PARENT: Final = "0192f3a4-0000-7000-8000-000000000001"
 
 COLLECTIONS: Final[dict[str, dict[str, Any]]] = {
@@ -35,7 +36,7 @@ class Churn:
     """Runs that come and go between the stable ones."""
 
     def __init__(self, stub: RunIndexStub, numbers: random.Random) -> None:
-        self.writes = 0
+        self._wrote = threading.Event()
         self._stub = stub
         self._numbers = numbers
         self._living: list[str] = []
@@ -49,7 +50,12 @@ class Churn:
             calls.archive(self._stub, self._living.pop(number))
         else:
             calls.delete(self._stub, self._living.pop(number))
-        self.writes += 1
+        self._wrote.set()
+
+    def wait(self) -> None:
+        """Wait for a write that ends from now on."""
+        self._wrote.clear()
+        assert self._wrote.wait(WAIT_S), "the other thread writes nothing"
 
 
 @contextmanager
@@ -75,12 +81,13 @@ def churning(churn: Churn) -> Iterator[None]:
     assert not faults, faults
 
 
-def pages(stub: RunIndexStub, name: str, page_size: Callable[[], int]) -> Iterator[Any]:
-    """Yield the pages of a collection."""
+def pages(stub: RunIndexStub, name: str, churn: Churn, page_size: Callable[[], int]) -> Iterator[Any]:
+    """Yield the pages of a collection, with writes between them."""
     method = name.partition(",")[0]
     request_type = getattr(pb, f"{method}Request")
     token = ""
     for page_number in count():
+        churn.wait()
         request = request_type(
             **COLLECTIONS[name], page_size=page_size(), page_token=token, view=pb.RUN_VIEW_BASIC
         )
@@ -95,7 +102,7 @@ def pages(stub: RunIndexStub, name: str, page_size: Callable[[], int]) -> Iterat
 
 @pytest.mark.parametrize("name", COLLECTIONS)
 def test_what_was_there_throughout_comes_exactly_once(server: RunningServer, stub: RunIndexStub, name: str) -> None:
-    numbers = random.Random(name)
+    numbers, sizes = random.Random(name), random.Random(f"{name}: sizes")
     with grpc.insecure_channel(server.target) as channel:
         churn = Churn(RunIndexStub(channel), numbers)
         calls.create(stub, run_id=PARENT, tags=[TAG])
@@ -106,10 +113,10 @@ def test_what_was_there_throughout_comes_exactly_once(server: RunningServer, stu
         stable.reverse()
 
         with churning(churn):
-            walks = [list(pages(stub, name, lambda: numbers.randint(1, 7))) for _ in range(WALKS)]
+            walks = [list(pages(stub, name, churn, lambda: sizes.randint(1, 7))) for _ in range(WALKS)]
 
-    assert any(walk[0].revision < walk[-1].revision for walk in walks), "nothing was written between pages"
     for walk in walks:
+        assert walk[0].revision < walk[-1].revision, "nothing was written between pages"
         runs = [run for page in walk for run in page.runs]
         ids = [run.run_id for run in runs]
         assert len(set(ids)) == len(ids)

@@ -153,7 +153,7 @@ def test_a_later_page_touches_as_many_rows_as_the_first(
     costs = set()
     for population in populations:
         request = request_of(population, name)
-        for _ in range(3):
+        for _ in range(2):
             answer, cost = population.cost(name, request)
             assert len(answer.runs) == PAGE_SIZE
             costs.add(cost)
@@ -163,10 +163,10 @@ def test_a_later_page_touches_as_many_rows_as_the_first(
 
 
 @pytest.mark.parametrize("name", COLLECTIONS)
-def test_a_page_of_ids_touches_about_a_row_a_run(
+def test_a_page_of_ids_touches_rows_in_proportion_to_the_page(
     populations: tuple[Population, Population], name: str
 ) -> None:
-    """Each run costs its listing's row; what is searched is looked up by its record too."""
+    """A listing leads to the ids by itself; a search reads its runs' records, many of them together."""
     _, many = populations
     request = request_of(many, name)
     request.view = pb.RUN_VIEW_ID_ONLY
@@ -174,7 +174,7 @@ def test_a_page_of_ids_touches_about_a_row_a_run(
     answer, cost = many.cost(name, request)
 
     assert len(answer.runs) == PAGE_SIZE
-    assert cost.touched <= 3 * PAGE_SIZE
+    assert cost.touched <= (10 * PAGE_SIZE if name == "SearchRuns" else PAGE_SIZE + 2)
     assert cost.written == 0
 
 

@@ -3,10 +3,12 @@
 from collections.abc import Coroutine
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import cache
+from random import Random
 from typing import Any, Final
 from unittest.mock import patch
 
-from hypothesis import note
+from hypothesis import given, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -43,7 +45,8 @@ BOUNDS: Final = (
     (limits, "TERMS_MAX", 40),
     (limits, "PREFIX_TERMS_MAX", 3),
     (merge, "CHANGES_MAX", 4),
-    (merge, "POSTINGS_MAX", 16),
+    (merge, "POSTINGS_MAX", 24),
+    (merge, "WRITE_BYTES_MAX", 8 * merge.ROW_BYTES_MAX),
     (merge, "LAG_MAX", 2),
     (overlay, "SPENT_CHANGES_MAX", 2),
     (planner, "ID_PREFIX_RUNS_MAX", 2),
@@ -81,6 +84,7 @@ VOCABULARY: Final = (
 )
 KEYS: Final = ("a", "b", "a.b", "", "two words", PATH, "n\x00l", "alpha")
 FINISHED: Final = (RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED)
+UNFINISHED: Final = (RunState.ACTIVE, RunState.PAUSED)
 
 vocabulary = st.sampled_from(VOCABULARY)
 texts = st.lists(vocabulary, max_size=4).map(" ".join)
@@ -304,3 +308,61 @@ class SearchMachine(RuleBasedStateMachine):
 
 
 TestSearch = SearchMachine.TestCase
+
+
+def random_text(chance: Random) -> str:
+    """Return a few words of the vocabulary."""
+    return " ".join(chance.choices(VOCABULARY, k=chance.randrange(4)))
+
+
+def random_world() -> World:
+    """Return a world in which all words meet in many ways: some fifty runs, of which half is merged."""
+    chance = Random(1)
+    world = World()
+    for place in range(70):
+        ordinal = (place % 3) * BLOCK_SIZE + place + 1
+        state = chance.choice([RunState.ACTIVE, *RunState])
+        created_us = NOW_US + ordinal
+        world.write(
+            Run(
+                run_id=IDS[place] if place < len(IDS) else RunId(chance.randbytes(16)),
+                ordinal=ordinal,
+                generation=1,
+                state=state,
+                version=1,
+                revision=1,
+                create_us=created_us,
+                update_us=created_us + chance.randrange(9),
+                end_us=None if state in UNFINISHED else created_us + chance.randrange(30),
+                outcome=state if state in FINISHED else None,
+                error=random_text(chance) if state is RunState.FAILED else None,
+                tags=tuple(set(chance.choices([*VOCABULARY, "t" * 100, "t" * 101], k=chance.randrange(3)))),
+                parent=chance.choice([None, *IDS]),
+                metadata=encoded(
+                    {
+                        key: {"a": random_text(chance)} if key == PATH else random_text(chance)
+                        for key in chance.sample(KEYS, chance.randrange(4))
+                    }
+                ),
+                activity_us=0,
+            )
+        )
+        if chance.random() < 0.2 and place > len(IDS):
+            world.delete(ordinal)
+        if place == 35:
+            world.merge()
+    return world
+
+
+@cache
+def random_snapshot() -> Snapshot:
+    return random_world().snapshot()
+
+
+@settings(max_examples=8 * settings().max_examples)
+@given(expression=expressions, include_archived=st.booleans())
+def test_any_query_of_a_world_where_all_words_meet(*, expression: Expression, include_archived: bool) -> None:
+    txn = random_snapshot()
+    expected = find(NaiveSearch(), txn, expression, include_archived=include_archived)
+
+    assert find(TermIndex(), txn, expression, include_archived=include_archived) == expected

@@ -32,7 +32,10 @@ UNKNOWN_ID: Final = "dead0000-0000-4000-8000-000000000000"
 TAGS: Final = ("prod", "Prod", "a b", "a(b)", "ünï", "x" * 128, "gpt-4o", "prod:eu")
 ERRORS: Final = ("out of memory", "Straße gesperrt", "E42: timeout\n at line 7", " alpha ", "x" * 16_384)
 WORDS: Final = ("alpha", "beta", "gpt-4o", "Straße", "日本", "snake_case", "failed", "default", "w" * 70, "1.5")
-KEYS: Final = ("model", "a", "b", "note", "ünï")
+KEYS: Final = ("model", "a", "b", "note", "ünï", "a_name_that_is_longer_than_most", "nul\x00")
+LARGE: Final = ("x" * 44_000, [None] * 3_000, " ".join(f"n{number}" for number in range(4_500)))
+"""Metadata values of which one fits, but not two; the last has more words than are kept as terms."""
+
 
 numbers = st.sampled_from((0.0, 1.0, -1.5, 42.0, 0.1, 2.0**53))
 texts = st.lists(st.sampled_from(WORDS), max_size=3).map(" ".join)
@@ -60,14 +63,14 @@ policies = st.sampled_from(
 
 words = st.one_of(
     st.sampled_from(WORDS).map(Words),
-    st.sampled_from(("STRASSE", "日本", "prod", "eu", "active", "archived", "true", "42", "absent")).map(Words),
-    st.sampled_from(("alpha beta", "out of", "beta alpha", "a b")).map(lambda text: Words(text, is_quoted=True)),
-    st.sampled_from(("al", "str", "4", "w" * 65, "sn")).map(lambda text: Words(text, is_prefix=True)),
+    st.sampled_from(("STRASSE", "日本", "prod", "eu", "active", "archived", "true", "42", "absent", "n7", "large")).map(Words),
+    st.sampled_from(("alpha beta", "out of", "beta alpha", "a b", "n41 n42")).map(lambda text: Words(text, is_quoted=True)),
+    st.sampled_from(("al", "str", "4", "w" * 65, "sn", "n1", "n449")).map(lambda text: Words(text, is_prefix=True)),
 )
 in_metadata = st.builds(
     lambda words, path: Words(words.sought, words.is_quoted, words.is_prefix, path),
     words,
-    st.sampled_from((("model",), ("a",), ("a", "b"), ("note",), ("ünï",))),
+    st.sampled_from((("model",), ("a",), ("a", "b"), ("note",), ("ünï",), ("a_name_that_is_longer_than_most",), ("large",))),
 )
 states = st.sampled_from(("active", "paused", "completed", "failed", "cancelled", "archived"))
 named = st.one_of(

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 import grpc
+import grpc.aio
 
 from runindex.v1 import run_index_pb2_grpc as pb_grpc
 from runindex_server.clock import Clock
@@ -28,6 +29,7 @@ class LoopThread:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="server-loop", daemon=True)
         self._thread.start()
+        self.run(_hold_grpc())
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the loop and return its result, from any other thread."""
@@ -38,6 +40,14 @@ class LoopThread:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(WAIT_S)
         self._loop.close()
+
+
+async def _hold_grpc() -> None:
+    """Keep gRPC's queue of events from being closed with each last server and opened again with the next.
+
+    What comes late then would be read from a file that is closed.
+    """
+    grpc.aio.init_grpc_aio()  # type: ignore[attr-defined]  # The stubs leave it out.
 
 
 class FailingStore:

@@ -1,0 +1,1 @@
+"""RunIndex for Python: `runindex.v1` has the messages and stubs of the contract."""

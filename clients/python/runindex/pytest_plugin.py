@@ -209,15 +209,13 @@ class _Plugin:
         self.recorder.drain()
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        recorded, run_id = self.recorder.recorded, self._session.run.run_id
+        recorded, run_id = _number(self.recorder.recorded, "run"), self._session.run.run_id
         if problem := self.recorder.problem:
-            stopped = f"runindex: {self.address}: recording stopped after {recorded} runs: {problem}"
+            stopped = f"runindex: {self.address}: recording stopped after {recorded}: {problem}"
             terminalreporter.write_line(stopped, yellow=True)
             return
         children = f'-d \'{{"run_id": "{run_id}"}}\' {self.address} runindex.v1.RunIndex/GetChildRuns'
-        terminalreporter.write_line(
-            f"runindex: recorded {recorded} runs; the session is {run_id}, its modules:"
-        )
+        terminalreporter.write_line(f"runindex: recorded {recorded}; the session is {run_id}, its modules:")
         terminalreporter.write_line(f"  grpcurl -plaintext {children}")
 
     def _module(self, nodeid: str) -> _Group:
@@ -256,7 +254,7 @@ class _Plugin:
         """Return how the session ends: by its tests, or else by pytest's exit status."""
         told = [self._session.failures()]
         if self._uncollected:
-            told.append(f"{self._uncollected} modules could not be collected")
+            told.append(f"{_number(self._uncollected, 'module')} not collected")
         self._session.error = ", ".join(filter(None, told))
         exits = pytest.ExitCode
         by_tests = {exits.OK, exits.INTERRUPTED, exits.NO_TESTS_COLLECTED}
@@ -303,7 +301,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Put the names of a test's markers into its first report, which comes to the recorder from any worker."""
+    """Put the names of a test's markers into its first report, which leads from any worker to the recorder."""
     report = yield
     if call.when == "setup":
         names = {marker.name for marker in item.iter_markers()}
@@ -314,6 +312,11 @@ def pytest_runtest_makereport(
 def _module_name(nodeid: str) -> str:
     """Return the node id of a node's module."""
     return nodeid.partition("::")[0] or "."
+
+
+def _number(count: int, noun: str) -> str:
+    """Return a number of things, in words."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _outcome(report: pytest.TestReport) -> str:

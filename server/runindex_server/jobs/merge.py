@@ -23,8 +23,14 @@ from runindex_server.search.postings import decode_posting, encode_posting, spli
 CHANGES_MAX: Final = 256
 """Pending changes of one step."""
 
-POSTINGS_MAX: Final = 128
-"""Postings of one write: 1.1 MiB at most, and a millisecond or two."""
+POSTINGS_MAX: Final = 512
+"""Postings of one write. Folding so many holds up other writers by milliseconds."""
+
+WRITE_BYTES_MAX: Final = 1024 * 1024
+"""Keys and postings of one write: half of what a write may be."""
+
+ROW_BYTES_MAX: Final = 8_400
+"""A posting as large as can be, 8 KiB, in its frame, and its key."""
 
 LAG_MAX: Final = 1_024
 """Revisions after which `merged_through` moves on though none of them changed a term: writes are refused when
@@ -42,19 +48,13 @@ class _Batch:
         merged: `merged_through` when they were read.
         through: `merged_through` when they are folded.
         revisions: Theirs.
-        postings: What they come to.
+        parts: What they come to, by the write that it goes into: one, or several for a single change.
     """
 
     merged: int
     through: int
     revisions: tuple[int, ...]
-    postings: _Postings
-
-    def parts(self) -> Iterator[_Postings]:
-        """Yield what goes into each write: one at least, though perhaps an empty one."""
-        items = list(self.postings.items())
-        for start in range(0, max(len(items), 1), POSTINGS_MAX):
-            yield dict(items[start : start + POSTINGS_MAX])
+    parts: tuple[_Postings, ...]
 
 
 async def merge_step(store: Store) -> bool:
@@ -63,10 +63,10 @@ async def merge_step(store: Store) -> bool:
     Returns:
         Whether there was anything to do.
     """
-    batch = await store.read(_next_batch)
+    batch = await store.read(_next_batch, offload=True)
     if batch is None:
         return False
-    *parts, last = batch.parts()
+    *parts, last = batch.parts
     for part in parts:
         await store.write(partial(_fold, batch=batch, part=part))
     await store.write(partial(_fold, batch=batch, part=last, is_last=True))
@@ -78,18 +78,44 @@ def _next_batch(txn: ReadTxn) -> _Batch | None:
     merged, through = merged_through(txn), txn.revision
     revisions: list[int] = []
     postings: _Postings = {}
+    write_bytes = 0
     for change in read_changes(txn, after=merged, through=through):
         changed = _changed_postings(change)
-        is_full = len(revisions) == CHANGES_MAX or len(postings.keys() | changed.keys()) > POSTINGS_MAX
+        new = changed.keys() - postings.keys()
+        with_new_bytes = write_bytes + sum(_row_bytes(txn, *posting) for posting in new)
+        is_full = len(revisions) == CHANGES_MAX or _is_too_much(len(postings) + len(new), with_new_bytes)
         if revisions and is_full:
             through = revisions[-1]
             break
         revisions.append(change.revision)
+        write_bytes = with_new_bytes
         for posting, offsets in changed.items():
             postings.setdefault(posting, {}).update(offsets)
     if not revisions and through - merged < LAG_MAX:
         return None
-    return _Batch(merged, through, tuple(revisions), postings)
+    # Only a change that stands alone can be too much.
+    parts = tuple(_split(postings)) if _is_too_much(len(postings), write_bytes) else (postings,)
+    return _Batch(merged, through, tuple(revisions), parts)
+
+
+def _is_too_much(posting_count: int, write_bytes: int) -> bool:
+    """Tell whether so much does not go into one write."""
+    return posting_count > POSTINGS_MAX or write_bytes > WRITE_BYTES_MAX
+
+
+def _split(postings: _Postings) -> Iterator[_Postings]:
+    """Yield postings in parts that fit into a write, however large each of them is."""
+    items = list(postings.items())
+    size = WRITE_BYTES_MAX // ROW_BYTES_MAX
+    for start in range(0, len(items), size):
+        yield dict(items[start : start + size])
+
+
+def _row_bytes(txn: ReadTxn, term: bytes, block: int) -> int:
+    """Return what a posting and its key come to at most: 4 bytes more for each run that joins or leaves."""
+    key = keys.posting(term, block)
+    value = txn.get(key) or b""
+    return min(len(key) + len(value) + 4 * CHANGES_MAX + 64, ROW_BYTES_MAX)
 
 
 def _changed_postings(change: Change) -> _Postings:

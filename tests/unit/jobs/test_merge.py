@@ -17,7 +17,7 @@ from runindex_server.schema import keys
 from runindex_server.schema.run import RunState
 from runindex_server.schema.terms import EVERY_RUN, terms_of
 from runindex_server.search.changes import merged_through
-from runindex_server.search.postings import BLOCK_SIZE, decode_posting
+from runindex_server.search.postings import BLOCK_SIZE, decode_posting, encode_posting
 from tests.support.counting_store import CountingStore
 from tests.support.search_world import World, drive, make_run
 
@@ -124,15 +124,28 @@ def test_steps_are_bounded_by_postings(monkeypatch: pytest.MonkeyPatch) -> None:
     check_merged(world)
 
 
-def test_a_write_stays_within_what_a_write_may_be() -> None:
-    """With the postings as large as they can be, and the terms as long."""
-    bitmap_bytes = 8_192 + 16 + 5
-    key_bytes = len(keys.posting(b"\x00" * limits.TERM_BYTES_MAX, 0))
-
-    assert (
-        merge.POSTINGS_MAX * (bitmap_bytes + key_bytes) + 2 * merge.CHANGES_MAX * 64
-        < WRITE_BYTES_MAX * 2 // 3
+def test_a_row_is_no_larger_than_reckoned() -> None:
+    key = keys.posting(b"\x00" * limits.TERM_BYTES_MAX, 0)
+    largest = max(
+        len(encode_posting(key, BitMap(offsets)))
+        for offsets in (range(0, BLOCK_SIZE, 2), [*range(0, BLOCK_SIZE, 4), *range(1, BLOCK_SIZE, 4)])
     )
+
+    assert len(key) + largest <= merge.ROW_BYTES_MAX
+    assert (
+        merge.WRITE_BYTES_MAX + 2 * merge.CHANGES_MAX * len(keys.pending_terms(1)) < WRITE_BYTES_MAX * 2 // 3
+    )
+
+
+def test_writes_are_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merge, "WRITE_BYTES_MAX", 16_000)
+    world = World(*(make_run(number, tags=(f"n{number}",)) for number in range(1, 11)))
+
+    assert drive(merge_step(world.store))
+    assert pending(world) == list(range(6, 11)), "13 new postings are reckoned at 1.1 KiB each"
+    world.write(large_run(11, "a"))
+    world.merge()
+    check_merged(world)
 
 
 def test_a_change_of_very_many_terms_is_folded_in_several_writes() -> None:
@@ -149,7 +162,7 @@ def test_a_change_of_very_many_terms_is_folded_in_several_writes() -> None:
             writes += 1
             assert pending(world) == [2, 3], "the row stays whole until its last part"
     except StopIteration:
-        assert writes == -(-len(terms_of(world.runs[2])) // merge.POSTINGS_MAX)
+        assert writes == -(-len(terms_of(world.runs[2])) // (merge.WRITE_BYTES_MAX // merge.ROW_BYTES_MAX))
     assert pending(world) == [3]
     assert merged_through(world.snapshot()) == 2
     world.merge()
@@ -181,8 +194,10 @@ def interleavings(first: int, second: int) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("turns", list(interleavings(4, 4)))
-def test_two_steps_at_once_do_no_harm(turns: str) -> None:
+def test_two_steps_at_once_do_no_harm(turns: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of them begins when the other may have done any part of the work; a change comes in between."""
+    monkeypatch.setattr(merge, "POSTINGS_MAX", 200)
+    monkeypatch.setattr(merge, "WRITE_BYTES_MAX", 200 * merge.ROW_BYTES_MAX)
     world = World(make_run(1, metadata={"k": " ".join(f"a{place}" for place in range(150))}))
     world.merge()
     world.change(1, metadata={"k": " ".join(f"b{place}" for place in range(150))})
