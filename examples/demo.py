@@ -256,10 +256,8 @@ def ask_all(stub: pb_grpc.RunIndexStub, address: str, tag: str, session: pb.Run)
         console.print(f"  {command}\n", soft_wrap=True, markup=False, style="dim")
         answer = getattr(stub, method)(request, timeout=CALL_S)
         console.print(Padding(table_of(answer), (0, 0, 0, 2)))
-    console.print(
-        f"\nAny test suite is recorded like this: pytest -p runindex.pytest_plugin --runindex-address {address}",
-        soft_wrap=True,
-    )
+    console.print("\nAny test suite is recorded so:", style="bold")
+    console.print(f"  pytest -p runindex.pytest_plugin --runindex-address {address}", soft_wrap=True)
 
 
 def command_of(method: str, request: Message, address: str) -> str:

@@ -36,8 +36,8 @@ LAG_MAX: Final = 1_024
 """Revisions after which `merged_through` moves on though none of them changed a term: writes are refused when
 it has fallen too far behind."""
 
-_Postings: TypeAlias = dict[tuple[bytes, int], dict[int, bool]]
-"""By term and block: the offsets that change, and whether they are in from then on."""
+_Postings: TypeAlias = dict[bytes, dict[int, bool]]
+"""By the key of a posting: the offsets that change, and whether they are in it from then on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +82,15 @@ def _next_batch(txn: ReadTxn) -> _Batch | None:
     for change in read_changes(txn, after=merged, through=through):
         changed = _changed_postings(change)
         new = changed.keys() - postings.keys()
-        with_new_bytes = write_bytes + sum(_row_bytes(txn, *posting) for posting in new)
+        with_new_bytes = write_bytes + sum(_row_bytes(txn, key) for key in new)
         is_full = len(revisions) == CHANGES_MAX or _is_too_much(len(postings) + len(new), with_new_bytes)
         if revisions and is_full:
             through = revisions[-1]
             break
         revisions.append(change.revision)
         write_bytes = with_new_bytes
-        for posting, offsets in changed.items():
-            postings.setdefault(posting, {}).update(offsets)
+        for key, offsets in changed.items():
+            postings.setdefault(key, {}).update(offsets)
     if not revisions and through - merged < LAG_MAX:
         return None
     # Only a change that stands alone can be too much.
@@ -111,9 +111,8 @@ def _split(postings: _Postings) -> Iterator[_Postings]:
         yield dict(items[start : start + size])
 
 
-def _row_bytes(txn: ReadTxn, term: bytes, block: int) -> int:
+def _row_bytes(txn: ReadTxn, key: bytes) -> int:
     """Return what a posting and its key come to at most: 4 bytes more for each run that joins or leaves."""
-    key = keys.posting(term, block)
     value = txn.get(key) or b""
     return min(len(key) + len(value) + 4 * CHANGES_MAX + 64, ROW_BYTES_MAX)
 
@@ -122,8 +121,8 @@ def _changed_postings(change: Change) -> _Postings:
     """Return what a change comes to."""
     block, offset = split_ordinal(change.ordinal)
     return {
-        **{(term, block): {offset: False} for term in change.removed},
-        **{(term, block): {offset: True} for term in change.added},
+        **{keys.posting(term, block): {offset: False} for term in change.removed},
+        **{keys.posting(term, block): {offset: True} for term in change.added},
     }
 
 
@@ -131,8 +130,7 @@ def _fold(txn: WriteTxn, *, batch: _Batch, part: _Postings, is_last: bool = Fals
     """Fold a part of a batch into the postings, and with the last part end the batch."""
     if merged_through(txn) != batch.merged:
         return
-    for (term, block), offsets in part.items():
-        key = keys.posting(term, block)
+    for key, offsets in part.items():
         members = decode_posting(key, txn.get(key))
         for offset, is_member in offsets.items():
             if is_member:

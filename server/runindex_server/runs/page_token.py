@@ -61,6 +61,8 @@ class PageTokens:
             data = base64.b64decode(token, altchars=b"-_", validate=True)
         except (binascii.Error, ValueError) as error:
             raise InvalidPageToken("not a page token") from error
+        if base64.urlsafe_b64encode(data).decode() != token:  # The decoder takes + for - and / for _, too.
+            raise InvalidPageToken("not a page token")
         body, mac = data[: _TOKEN.size], data[_TOKEN.size :]
         if len(body) != _TOKEN.size or not hmac.compare_digest(mac, self._mac(body)):
             raise InvalidPageToken("not a page token of this store")

@@ -32,6 +32,17 @@ def test_what_is_no_token_is_refused(token: str) -> None:
         TOKENS.decode(QUERY, token)
 
 
+def test_a_token_has_one_spelling() -> None:
+    tokens = [TOKENS.encode(QUERY, Position(before=number)) for number in range(100)]
+    spelt_otherwise = [token.replace("-", "+").replace("_", "/") for token in tokens]
+    changed = [other for token, other in zip(tokens, spelt_otherwise, strict=True) if other != token]
+
+    assert changed
+    for token in changed:
+        with pytest.raises(InvalidPageToken):
+            TOKENS.decode(QUERY, token)
+
+
 def test_a_token_of_another_query_is_refused() -> None:
     with pytest.raises(InvalidPageToken, match="another query"):
         TOKENS.decode(b"query-02", TOKENS.encode(QUERY, Position(before=1)))

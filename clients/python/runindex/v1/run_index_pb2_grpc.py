@@ -377,8 +377,8 @@ class RunIndexServicer:
         A query that would examine more candidates than its budget stops, returns what it has, says
         `truncated`, and gives a page token to go on.
 
-        Fails with FIELD_REQUIRED (query), INVALID_QUERY (with `position`), INVALID_PAGE_SIZE,
-        INVALID_FIELD (view), INVALID_PAGE_TOKEN.
+        Fails with FIELD_REQUIRED (query), INVALID_FIELD (query), INVALID_QUERY (with `position`),
+        INVALID_PAGE_SIZE, INVALID_FIELD (view), INVALID_PAGE_TOKEN.
 
         Origin: run_search.
         """
