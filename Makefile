@@ -9,7 +9,7 @@ MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
 
 # The Python that .venv is made with: 3.11 or newer.
 PYTHON ?= python3
-# What `make test` and `make demo` pass on to pytest; for example `make test TESTS=tests/contract`.
+# What `make test` passes on to pytest; for example `make test TESTS=tests/contract`.
 TESTS ?=
 
 BIN := .venv/bin
@@ -44,8 +44,8 @@ run: .venv/server.stamp ## Serve ./data on 127.0.0.1:50051
 	@$(BIN)/runindex-server serve
 
 .PHONY: demo
-demo: setup ## Record this repository's tests as a tree of runs, and ask about it
-	@$(BIN)/python -m scripts.demo $(TESTS)
+demo: setup ## Record a part of the tests as a tree of runs while they happen, and ask about it
+	@$(BIN)/python -m examples.demo
 
 .PHONY: test
 test: setup ## Run all tests

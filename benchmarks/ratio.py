@@ -118,64 +118,64 @@ async def load(
 
 def cases(stub: "pb_grpc.RunIndexAsyncStub", run_ids: list[str]) -> list[Case]:
     """Return the methods to measure, on a store of active runs that all carry the tag `all`."""
-    metadata = sample_metadata()
+    return [*point_cases(stub, run_ids), *page_cases(stub), *write_cases(stub, run_ids)]
 
-    def run_id(number: int) -> str:
-        return run_ids[number % len(run_ids)]
+
+def point_cases(stub: "pb_grpc.RunIndexAsyncStub", run_ids: list[str]) -> list[Case]:
+    """Return the reads of one run, or of none."""
+    size = pb.GetRunRequest(run_id=run_ids[0]).ByteSize()
+
+    def get(number: int) -> Awaitable[Message]:
+        return stub.GetRun(pb.GetRunRequest(run_id=run_ids[number % len(run_ids)]))
+
+    def exists(number: int) -> Awaitable[Message]:
+        return stub.RunExists(pb.RunExistsRequest(run_id=run_ids[number % len(run_ids)]))
+
+    def count(_: int) -> Awaitable[Message]:
+        return stub.CountRuns(pb.CountRunsRequest())
+
+    return [
+        Case("GetRun", get, size, lambda answer: answer.run.version >= 1),
+        Case("RunExists", exists, size, lambda answer: answer.exists),
+        Case("CountRuns", count, 0, lambda answer: answer.count > RUNS),
+    ]
+
+
+def page_cases(stub: "pb_grpc.RunIndexAsyncStub") -> list[Case]:
+    """Return the reads of a page."""
+    by_tag, search = pb.QueryRunsByTagRequest(tag="all"), pb.SearchRunsRequest(query="tag:all nightly")
+
+    def list_all(_: int) -> Awaitable[Message]:
+        return stub.ListRuns(pb.ListRunsRequest())
+
+    def list_tagged(_: int) -> Awaitable[Message]:
+        return stub.QueryRunsByTag(by_tag)
+
+    def find(_: int) -> Awaitable[Message]:
+        return stub.SearchRuns(search)
+
+    return [
+        Case("ListRuns, 100", list_all, 0, lambda answer: len(answer.runs) == 100),
+        Case("QueryRunsByTag, 100", list_tagged, by_tag.ByteSize(), lambda answer: len(answer.runs) == 100),
+        Case("SearchRuns, 10", find, search.ByteSize(), lambda answer: len(answer.runs) == 10),
+    ]
+
+
+def write_cases(stub: "pb_grpc.RunIndexAsyncStub", run_ids: list[str]) -> list[Case]:
+    """Return the writes."""
+    metadata = sample_metadata()
 
     def create(number: int) -> Awaitable[Message]:
         tags = ["bench", f"shard-{number % 50}", "nightly"]
         return stub.CreateRun(pb.CreateRunRequest(metadata=metadata, tags=tags))
 
-    get = pb.GetRunRequest(run_id=run_ids[0])
-    by_tag = pb.QueryRunsByTagRequest(tag="all")
-    search = pb.SearchRunsRequest(query="tag:all gpt-4o")
+    def tag(number: int) -> Awaitable[Message]:
+        turn, place = divmod(number, len(run_ids))
+        return stub.AddRunTags(pb.AddRunTagsRequest(run_id=run_ids[place], tags=[f"t{turn % 60}"]))
+
     return [
-        Case(
-            "GetRun",
-            lambda n: stub.GetRun(pb.GetRunRequest(run_id=run_id(n))),
-            get.ByteSize(),
-            lambda a: a.run.version >= 1,
-        ),
-        Case(
-            "RunExists",
-            lambda n: stub.RunExists(pb.RunExistsRequest(run_id=run_id(n))),
-            get.ByteSize(),
-            lambda a: a.exists,
-        ),
-        Case(
-            "CountRuns",
-            lambda _: stub.CountRuns(pb.CountRunsRequest()),
-            0,
-            lambda a: a.count > RUNS,
-        ),
-        Case(
-            "ListRuns, 100",
-            lambda _: stub.ListRuns(pb.ListRunsRequest()),
-            0,
-            lambda a: len(a.runs) == 100,
-        ),
-        Case(
-            "QueryRunsByTag, 100",
-            lambda _: stub.QueryRunsByTag(by_tag),
-            by_tag.ByteSize(),
-            lambda a: len(a.runs) == 100,
-        ),
-        Case(
-            "SearchRuns, 10",
-            lambda _: stub.SearchRuns(search),
-            search.ByteSize(),
-            lambda a: len(a.runs) == 10,
-        ),
-        Case("CreateRun", create, metadata.ByteSize() + 40, lambda a: a.run.version == 1),
-        Case(
-            "AddRunTags",
-            lambda n: stub.AddRunTags(
-                pb.AddRunTagsRequest(run_id=run_id(n), tags=[f"t{n // len(run_ids) % 60}"])
-            ),
-            get.ByteSize() + 6,
-            lambda a: a.version > 1,
-        ),
+        Case("CreateRun", create, metadata.ByteSize() + 40, lambda answer: answer.run.version == 1),
+        Case("AddRunTags", tag, 48, lambda answer: answer.version > 1),
     ]
 
 

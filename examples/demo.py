@@ -46,7 +46,7 @@ SUITE: Final = (
     "tests/contract/test_retention.py",
     "tests/contract/test_tags.py",
 )
-MADE_NAME: Final = "test_made_for_this_demo.py"
+MADE_NAME: Final = "test_made_up.py"
 MADE: Final = """
 import pytest
 
@@ -63,6 +63,12 @@ def test_made_to_fail():
 def test_made_to_be_skipped():
     pass
 """
+FAREWELL: Final = """
+Your turn: serve ./data, and record any test suite there
+  make run
+  pytest -p runindex.pytest_plugin --runindex-address 127.0.0.1:50051"""
+STAYING: Final = """
+The server at {address} stays up for your own questions, until Ctrl-C."""
 WORKERS: Final = min(4, os.cpu_count() or 1)
 
 SERVICE: Final = "runindex.v1.RunIndex"
@@ -76,7 +82,7 @@ ROWS_MAX: Final = 6
 
 STYLES: Final = {"ACTIVE": "cyan", "COMPLETED": "green", "FAILED": "red", "CANCELLED": "yellow"}
 
-console = Console(highlight=False)
+console = Console(highlight=False, markup=False)
 if not console.is_terminal:
     console.width = 110
 
@@ -100,16 +106,15 @@ def main() -> int:
             folder = Path(name)
             with server(arguments.address, folder) as address, grpc.insecure_channel(address) as channel:
                 demonstrate(pb_grpc.RunIndexStub(channel), address, folder, arguments.paths)
+                console.print(FAREWELL)
                 if arguments.stay and not arguments.address:
-                    console.print("\nThe server stays up for your own questions, until Ctrl-C.")
+                    console.print(STAYING.format(address=address))
                     signal.pause()
     except DemoFailed as error:
-        console.print(f"\n{error}", style="red", markup=False)
+        console.print(f"\n{error}", style="red")
         return 1
     except grpc.RpcError as error:
-        console.print(
-            f"\nThe server refuses: {error.code().name}: {error.details()}", style="red", markup=False
-        )
+        console.print(f"\nA call failed: {error.code().name}: {error.details()}", style="red")
         return 1
     except KeyboardInterrupt:
         console.print()
@@ -145,7 +150,7 @@ def server(address: str | None, folder: Path) -> Iterator[str]:
 def process(command: Sequence[str], **options: Any) -> Iterator["subprocess.Popen[bytes]"]:  # noqa: ANN401
     """Run a process; when left, end it and all that it has started."""
     # A session of its own: Ctrl-C comes to us alone, and its group is what it has started.
-    with subprocess.Popen(command, start_new_session=True, **options) as started:  # noqa: S603  # Our own commands.
+    with subprocess.Popen(command, start_new_session=True, **options) as started:
         try:
             yield started
         finally:
@@ -187,7 +192,7 @@ def demonstrate(stub: pb_grpc.RunIndexStub, address: str, folder: Path, paths: S
     session = only(stub.QueryRunsByTag(pb.QueryRunsByTagRequest(tag=tag), timeout=CALL_S).runs)
     if code not in {0, 1} or session is None or "runindex: recorded" not in told:
         raise DemoFailed(f"The tests were not recorded; pytest ended with {code}:\n{told[-2_000:]}")
-    console.print(f"\n  pytest says: {told.rpartition(chr(10))[2].strip('= ')}", markup=False)
+    console.print(f"\n  pytest says: {told.rpartition(chr(10))[2].strip('= ')}")
     ask_all(stub, address, tag, session)
 
 
@@ -225,7 +230,7 @@ def progress_line(counts: pb.CountRunsResponse, elapsed_s: float) -> Text:
 def under_way(active: Iterable[pb.Run]) -> list[Text]:
     """Return the tests under way, a line each and always as many, so that nothing jumps."""
     names = sorted(name_of(run) for run in active if "test" in run.tags)
-    lines = [*names, *[""] * WORKERS][:WORKERS]
+    lines = [*(names or ["pytest has no test under way"]), *[""] * WORKERS][:WORKERS]
     return [Text(f"          {name}", "cyan", no_wrap=True, overflow="ellipsis") for name in lines]
 
 
@@ -253,11 +258,9 @@ def ask_all(stub: pb_grpc.RunIndexStub, address: str, tag: str, session: pb.Run)
     ):
         command = command_of(method, request, address)
         console.print(f"\n{question}", style="bold")
-        console.print(f"  {command}\n", soft_wrap=True, markup=False, style="dim")
+        console.print(f"  {command}\n", soft_wrap=True, style="dim")
         answer = getattr(stub, method)(request, timeout=CALL_S)
         console.print(Padding(table_of(answer), (0, 0, 0, 2)))
-    console.print("\nAny test suite is recorded so:", style="bold")
-    console.print(f"  pytest -p runindex.pytest_plugin --runindex-address {address}", soft_wrap=True)
 
 
 def command_of(method: str, request: Message, address: str) -> str:
@@ -273,20 +276,29 @@ def table_of(answer: Any) -> Table:  # noqa: ANN401  # Counts, or a page of runs
     if isinstance(answer, pb.CountRunsResponse):
         table.add_column("state")
         table.add_column("runs", justify="right")
+        table.add_column(style="dim")
         for row in answer.by_state:
+            only_default = row.state == pb.RUN_STATE_ACTIVE and row.count == 1
+            note = "the default run, which every store has" if only_default else ""
             if row.count:
-                table.add_row(state_text(row.state), str(row.count))
+                table.add_row(state_text(row.state), str(row.count), note)
         return table
-    table.add_column("state", no_wrap=True)
-    table.add_column("seconds", justify="right", no_wrap=True)
-    table.add_column("run", no_wrap=True, overflow="ellipsis", ratio=3)
-    table.add_column("because", no_wrap=True, overflow="ellipsis", ratio=2)
-    for run in answer.runs:
+    reasons = [why(run) for run in answer.runs]
+    table.add_column("state", min_width=9)
+    table.add_column("seconds", min_width=7, justify="right")
+    table.add_column("run", ratio=3)
+    table.add_column("because" if any(reasons) else "", ratio=2 if any(reasons) else None)
+    for run, reason in zip(answer.runs, reasons, strict=True):
         seconds = f"{run.duration.ToTimedelta().total_seconds():.2f}"
-        table.add_row(state_text(run.state), seconds, name_of(run), why(run))
+        table.add_row(state_text(run.state), seconds, in_line(name_of(run)), in_line(reason))
     if answer.next_page_token:
-        table.add_row("", "", "… and more: page_token says where", "", style="dim")
+        table.add_row("", "", Text("… and more: next_page_token leads on", "dim"))
     return table
+
+
+def in_line(text: str) -> Text:
+    """Return text that is cut where its column ends, brackets and all."""
+    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def state_text(state: pb.RunState.ValueType) -> Text:

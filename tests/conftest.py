@@ -19,6 +19,8 @@ from tests.support.calls import Restart
 from tests.support.clock import ManualClock
 from tests.support.server import LoopThread, OpenStore, RunningServer, StartServer
 
+pytest_plugins = ["tests.support.no_skips"]
+
 MAP_BYTES: Final = 256 * 1024 * 1024
 
 

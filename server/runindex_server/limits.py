@@ -41,7 +41,7 @@ PAGE_SIZE_DEFAULT: Final = 100
 """Runs of a page when the caller names no number."""
 
 SEARCH_PAGE_SIZE_DEFAULT: Final = 10
-"""Runs of a page of search when the caller names no number. The seed's default."""
+"""Runs of a page of search when the caller names no number. The RunIndex plan's default."""
 
 PAGE_SIZE_MAX: Final = 1_000
 """Runs of a page; a larger number is taken as this."""

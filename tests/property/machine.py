@@ -99,6 +99,11 @@ class MachineFrame(RuleBasedStateMachine):
         self.server.stop()
         shutil.rmtree(self.data_dir)
 
+    def turn(self, us: int) -> None:
+        """Turn the clock by microseconds, backwards when negative."""
+        self.model.wall_us = self.clock.advance(us)
+        self.latest_us = max(self.latest_us, self.model.wall_us)
+
     # What rules choose.
 
     def run_id(self, number: int, spelling: int = 0) -> str:

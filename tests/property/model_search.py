@@ -23,15 +23,27 @@ class Searched(Protocol):
     """What a query looks at in a run."""
 
     run_id: str
-    state_name: str
-    outcome_name: str
     tags: list[str]
     metadata: dict[str, Any]
     error: str | None
     parent: str | None
     create_us: int
     update_us: int
-    duration_us: int | None
+
+    @property
+    def state_name(self) -> str:
+        """The name by which a query knows its state."""
+        ...
+
+    @property
+    def outcome_name(self) -> str:
+        """The name by which a query knows its outcome; empty for none."""
+        ...
+
+    @property
+    def duration_us(self) -> int | None:
+        """How long it took; None before its end."""
+        ...
 
 
 class Query(Protocol):
@@ -237,3 +249,21 @@ def asks_for_archived(query: Query) -> bool:
     if isinstance(query, All | Either):
         return any(map(asks_for_archived, query.parts))
     return query == Named("state", "archived")
+
+
+def queries_about(run: Searched) -> list[Query]:
+    """Return queries that a run matches, one for about each way to find it."""
+    found: list[Query] = [Named("state", run.state_name), *(Named("tag", tag) for tag in run.tags)]
+    if run.outcome_name:
+        found.append(Named("outcome", run.outcome_name))
+    if run.parent is not None:
+        found.append(Named("parent", run.parent))
+    places: list[tuple[tuple[str, ...], str]] = [((), text) for text in texts(run)]
+    for path, text in [*places, *value_texts(run.metadata)]:
+        parts = re.findall(r"\w+", text)
+        if not parts or any(not key.isidentifier() for key in path):
+            continue
+        found.append(Words(parts[-1], path=path))
+        found.append(Words(parts[0][: len(parts[0]) // 2 + 1], is_prefix=True, path=path))
+        found.append(Words(" ".join(parts[-3:]), is_quoted=True, path=path))
+    return found

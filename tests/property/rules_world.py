@@ -28,8 +28,3 @@ class WorldRules(MachineFrame):
         """Merging changes no answer, nor does forgetting requests after their time."""
         self.turn(waited_us)
         self.server.run_jobs()
-
-    def turn(self, us: int) -> None:
-        """Turn the clock by microseconds, backwards when negative."""
-        self.model.wall_us = self.clock.advance(us)
-        self.latest_us = max(self.latest_us, self.model.wall_us)

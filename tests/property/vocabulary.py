@@ -33,8 +33,15 @@ TAGS: Final = ("prod", "Prod", "a b", "a(b)", "ünï", "x" * 128, "gpt-4o", "pro
 ERRORS: Final = ("out of memory", "Straße gesperrt", "E42: timeout\n at line 7", " alpha ", "x" * 16_384)
 WORDS: Final = ("alpha", "beta", "gpt-4o", "Straße", "日本", "snake_case", "failed", "default", "w" * 70, "1.5")
 KEYS: Final = ("model", "a", "b", "note", "ünï", "a_name_that_is_longer_than_most", "nul\x00")
-LARGE: Final = ("x" * 44_000, [None] * 3_000, " ".join(f"n{number}" for number in range(4_500)))
-"""Metadata values of which one fits, but not two; the last has more words than are kept as terms."""
+LARGE: Final = (
+    "x" * 44_000,
+    [None] * 3_000,
+    # More words than are kept as terms.
+    " ".join(f"n{number}" for number in range(4_500)),
+    # More words that begin alike than a prefix is looked up by.
+    " ".join(f"m{number}" for number in range(100)),
+)
+"""Metadata values of which one fits, but not always two."""
 
 
 numbers = st.sampled_from((0.0, 1.0, -1.5, 42.0, 0.1, 2.0**53))
@@ -65,7 +72,7 @@ words = st.one_of(
     st.sampled_from(WORDS).map(Words),
     st.sampled_from(("STRASSE", "日本", "prod", "eu", "active", "archived", "true", "42", "absent", "n7", "large")).map(Words),
     st.sampled_from(("alpha beta", "out of", "beta alpha", "a b", "n41 n42")).map(lambda text: Words(text, is_quoted=True)),
-    st.sampled_from(("al", "str", "4", "w" * 65, "sn", "n1", "n449")).map(lambda text: Words(text, is_prefix=True)),
+    st.sampled_from(("al", "str", "4", "w" * 65, "sn", "n1", "n449", "m", "m1")).map(lambda text: Words(text, is_prefix=True)),
 )
 in_metadata = st.builds(
     lambda words, path: Words(words.sought, words.is_quoted, words.is_prefix, path),
@@ -91,7 +98,8 @@ compared = st.builds(
     st.sampled_from((0, 1, 59, 60, 90)),
     st.sampled_from(("s", "m", "h", "d", "w")),
 )
-terms: st.SearchStrategy[Query] = st.one_of(words, in_metadata, named, compared)
+but_not_archived = st.builds(lambda term: Not(All((Named("state", "archived"), term))), st.one_of(words, named))
+terms: st.SearchStrategy[Query] = st.one_of(words, in_metadata, named, compared, but_not_archived)
 
 
 queries: st.SearchStrategy[Query] = st.recursive(

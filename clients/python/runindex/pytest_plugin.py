@@ -301,7 +301,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Put the names of a test's markers into its first report, which leads from any worker to the recorder."""
+    """Put the names of a test's markers into its first report, which leads from a worker to the recorder."""
     report = yield
     if call.when == "setup":
         names = {marker.name for marker in item.iter_markers()}

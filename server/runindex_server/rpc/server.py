@@ -30,6 +30,9 @@ _POOL: Final = cast("DescriptorPool", ReflectionPool())
 
 SERVICE: Final = pb.DESCRIPTOR.services_by_name["RunIndex"]
 
+NAMES: Final = (SERVICE.full_name, health.SERVICE_NAME)
+"""The services whose health is told, beside that of the server as a whole."""
+
 OPTIONS: Final = (
     # A second server on the same port fails, and does not take half of the connections.
     ("grpc.so_reuseport", 0),
@@ -134,20 +137,28 @@ async def start_server(
     add_service(server, servicer)
     health_servicer = _HEALTH.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
-    names = (SERVICE.full_name, health.SERVICE_NAME)
-    reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), server, pool=_POOL)
-    try:
-        port = server.add_insecure_port(address)
-    except RuntimeError as error:
-        msg = f"cannot listen on {address}: is another server running there?"
-        raise AddressInUse(msg) from error
+    reflection.enable_server_reflection((*NAMES, reflection.SERVICE_NAME), server, pool=_POOL)
+    port = _listen(server, address)
     await server.start()
-    for name in ("", *names):
+    for name in ("", *NAMES):
         await health_servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
     jobs = JobRunner(store, clock=clock, request_id_retention_s=request_id_retention_s)
     if run_jobs:
         jobs.start()
     return Server(server, host=host, port=port, jobs=jobs, health_servicer=health_servicer)
+
+
+def _listen(server: grpc.aio.Server, address: str) -> int:
+    """Listen on an address and return the port.
+
+    Raises:
+        AddressInUse: It cannot be listened on.
+    """
+    try:
+        return server.add_insecure_port(address)
+    except RuntimeError as error:
+        msg = f"cannot listen on {address}: is another server running there?"
+        raise AddressInUse(msg) from error
 
 
 def add_service(server: grpc.aio.Server, servicer: RunIndexServicer) -> None:

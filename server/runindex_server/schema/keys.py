@@ -140,10 +140,11 @@ def run_of(key: bytes) -> RunId:
     Raises:
         ValueError: It is no key of a record.
     """
-    if not key.startswith(RUN.prefix) or len(key) != len(RUN.prefix) + 16:
+    run_id = _parts_of(RUN, key)
+    if len(run_id) != 16:
         msg = f"not the key of a run's record: {key.hex()}"
         raise ValueError(msg)
-    return RunId(key[len(RUN.prefix) :])
+    return RunId(run_id)
 
 
 def run_prefix_range(run_id_prefix: bytes, *, half_byte: int | None = None) -> KeyRange:
@@ -242,13 +243,13 @@ def split_request_by_time(key: bytes) -> tuple[int, str, str]:
     Raises:
         ValueError: It is none.
     """
-    start = len(REQUEST_BY_TIME.prefix)
-    caller, rest = split_string(key[start + 8 :])
+    parts = _parts_of(REQUEST_BY_TIME, key)
+    caller, rest = split_string(parts[8:])
     request_id, rest = split_string(rest)
     if rest:
         msg = f"bytes behind the key of a request: {rest.hex()}"
         raise ValueError(msg)
-    return decode_u64(key[start : start + 8]), caller.decode(), request_id.decode()
+    return decode_u64(parts[:8]), caller.decode(), request_id.decode()
 
 
 def tombstone(run_id: RunId, generation: int) -> bytes:
@@ -262,8 +263,8 @@ def split_tombstone(key: bytes) -> tuple[RunId, int]:
     Raises:
         ValueError: It is no key of a tombstone.
     """
-    start = len(TOMBSTONE.prefix)
-    return RunId(key[start : start + 16]), decode_u64(key[start + 16 :])
+    parts = _parts_of(TOMBSTONE, key)
+    return RunId(parts[:16]), decode_u64(parts[16:])
 
 
 def pending_terms(revision: int) -> bytes:
@@ -277,8 +278,12 @@ def pending_terms_range(*, after: int, through: int) -> KeyRange:
 
 
 def revision_of(pending_key: bytes) -> int:
-    """Return the revision of a row of changed terms."""
-    return decode_u64(pending_key[len(PENDING_TERMS.prefix) :])
+    """Return the revision of a row of changed terms.
+
+    Raises:
+        ValueError: It is no key of one.
+    """
+    return decode_u64(_parts_of(PENDING_TERMS, pending_key))
 
 
 def posting(term: bytes, block: int) -> bytes:
@@ -288,7 +293,9 @@ def posting(term: bytes, block: int) -> bytes:
 
 def posting_range(term: bytes) -> KeyRange:
     """Return the postings of a term, oldest block first."""
-    return prefix_range(POSTING.prefix + encode_string(term))
+    start = POSTING.prefix + encode_string(term)
+    # What follows with 0xff is an escaped 0x00, and so a longer term. No block begins so: they are of ordinals.
+    return KeyRange(start, start + b"\xff")
 
 
 def posting_prefix_range(term_prefix: bytes) -> KeyRange:
@@ -302,7 +309,7 @@ def split_posting(key: bytes) -> tuple[bytes, int]:
     Raises:
         ValueError: It is no key of a posting.
     """
-    term, block = split_string(key[len(POSTING.prefix) :])
+    term, block = split_string(_parts_of(POSTING, key))
     if len(block) != 4:
         msg = f"a block has 4 bytes, not {len(block)}"
         raise ValueError(msg)
@@ -312,3 +319,15 @@ def split_posting(key: bytes) -> tuple[bytes, int]:
 def data_range(run_id: RunId, generation: int) -> KeyRange:
     """Return all that a run of one generation holds."""
     return prefix_range(run_id + encode_u8(DATA.tag) + encode_u64(generation))
+
+
+def _parts_of(subspace: Subspace, key: bytes) -> bytes:
+    """Return what follows the tag in a key of a subspace.
+
+    Raises:
+        ValueError: It is a key of another.
+    """
+    if not key.startswith(subspace.prefix):
+        msg = f"not the key of a {subspace.name}: {key.hex()}"
+        raise ValueError(msg)
+    return key[len(subspace.prefix) :]

@@ -12,6 +12,9 @@
 A path of more than 24 bytes, or with a 0x00, stands as 0xff and its digest. A term of more than
 `limits.TERM_BYTES_MAX` bytes stands as its first 47, 0xff and a digest of the whole: it is still found by a
 prefix, but only to be checked on the record. 0xff occurs in no UTF-8.
+
+A change takes away the terms that the old record has by these rules. So they are part of the storage version, and
+with them those of `document` and `text`.
 """
 
 from collections.abc import Iterable, Iterator

@@ -19,7 +19,7 @@ from runindex_server.search.expression import (
 )
 
 
-def matches(  # noqa: C901, PLR0911, PLR0912  # One for each kind.
+def matches(  # One for each kind.
     document: Document, expression: Expression, *, now_us: int
 ) -> bool:
     """Tell whether a run matches a query.

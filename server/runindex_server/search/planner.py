@@ -59,7 +59,7 @@ class Planner:
         self._overlay = overlay
         self._now_us = now_us
 
-    def plan(self, expression: Expression) -> Plan:  # noqa: C901, PLR0911, PLR0912  # One for each kind.
+    def plan(self, expression: Expression) -> Plan:  # One for each kind.
         """Return the plan of a query.
 
         Raises:
