@@ -18,7 +18,7 @@ from tests.property.model_search import (
     queries_about,
 )
 from tests.property.rules_read import ReadRules, flags, page_sizes, views
-from tests.support.clock import SECOND_US
+from tests.support.clock import DAY_US, SECOND_US
 
 QUERY_BYTES_MAX: Final = 1_024
 
@@ -52,17 +52,27 @@ class SearchRules(ReadRules):
             query = queries[choice % len(queries)]
             self.search(Not(query) if is_negated else query, **request, page_size=0, view=1)
 
-    @rule(number=numbers, field=st.sampled_from(("created", "updated")), near_s=st.sampled_from((-1, 0, 1)))
-    def search_for_an_age(self, *, number: int, field: str, near_s: int) -> None:
-        """Of a whole number of seconds, to the microsecond."""
+    @rule(
+        number=numbers,
+        field=st.sampled_from(("created", "updated")),
+        near_s=st.sampled_from((-1, 0, 1)),
+        later_us=st.sampled_from((0, SECOND_US, DAY_US)),
+    )
+    def search_for_an_age(self, *, number: int, field: str, near_s: int, later_us: int) -> None:
+        """Of a whole number of seconds, to the microsecond; on later pages as on the first."""
         run = self.run(number)
         then_us = run.create_us if field == "created" else run.update_us
         now_us = max(self.model.wall_us, self.model.issued_us)
         now_us += (then_us - now_us) % SECOND_US
         self.turn(now_us - self.model.wall_us)
         age_s = (now_us - then_us) // SECOND_US + near_s
+        walk_count = len(self.walks)
         for comparison in COMPARISONS if age_s >= 0 else ():
-            self.search(Compared(field, comparison, age_s, "s"), include_archived=True, page_size=0, view=1)
+            self.search(Compared(field, comparison, age_s, "s"), include_archived=True, page_size=1, view=1)
+        self.turn(later_us)
+        for walk in self.walks[walk_count:]:
+            self.walks.remove(walk)
+            self.keep(self.following(walk, page_size=3))
 
     @rule(
         field=st.sampled_from(("created", "updated")),

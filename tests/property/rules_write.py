@@ -8,6 +8,7 @@ from hypothesis.stateful import initialize, precondition, rule
 from tests.property import vocabulary as say
 from tests.property.machine import MachineFrame, numbers, spelled
 from tests.property.model_arguments import DEFAULT, Request, canonical_id
+from tests.support.clock import SECOND_US
 
 expectations = st.sampled_from(("", "", "", "right", "right", "next", "zero"))
 """Which `expected_version` a mutation carries."""
@@ -19,12 +20,30 @@ identified = st.sampled_from((False, False, True))
 class WriteRules(MachineFrame):
     """Mutations."""
 
-    @initialize(drafts=st.lists(st.tuples(st.booleans(), say.tag_lists, say.metadata), min_size=2, max_size=6))
-    def begin_with_some_runs(self, *, drafts: list[tuple[bool, list[str], Any]]) -> None:
-        for number, (is_child, tags, metadata) in enumerate(drafts):
+    @initialize(
+        drafts=st.lists(
+            st.tuples(
+                st.booleans(),
+                say.tag_lists,
+                st.one_of(say.metadata, say.metadata, say.large_metadata),
+                say.lives,
+                st.sampled_from(say.ERRORS),
+            ),
+            min_size=2,
+            max_size=6,
+        )
+    )
+    def begin_with_some_runs(
+        self, *, drafts: list[tuple[bool, list[str], Any, tuple[str, ...], str]]
+    ) -> None:
+        for number, (is_child, tags, metadata, life, error) in enumerate(drafts):
             draft = {"tags": tags, "metadata": metadata}
             parent = {"parent_run_id": self.run_id(8 * number + 2)} if is_child else {}
             self.call("CreateChildRun" if is_child else "CreateRun", {**draft, **parent})
+            run_id = list(self.model.runs)[-1]
+            for method in life:
+                self.turn(SECOND_US)
+                self.call(method, {"run_id": run_id, **({"error": error} if method == "FailRun" else {})})
 
     @rule(
         chosen=st.none() | numbers,

@@ -31,7 +31,7 @@ UNKNOWN_ID: Final = "dead0000-0000-4000-8000-000000000000"
 
 TAGS: Final = ("prod", "Prod", "a b", "a(b)", "ünï", "x" * 128, "gpt-4o", "prod:eu")
 ERRORS: Final = ("out of memory", "Straße gesperrt", "E42: timeout\n at line 7", " alpha ", "x" * 16_384)
-WORDS: Final = ("alpha", "beta", "gpt-4o", "Straße", "日本", "snake_case", "failed", "default", "w" * 70, "1.5")
+WORDS: Final = ("alpha", "beta", "gpt-4o", "Straße", "日本", "snake_case", "failed", "default", "w" * 70, "1.5", "m99")
 KEYS: Final = ("model", "a", "b", "note", "ünï", "a_name_that_is_longer_than_most", "nul\x00")
 LARGE: Final = (
     "x" * 44_000,
@@ -55,7 +55,21 @@ values = st.recursive(
     max_leaves=5,
 )
 metadata = st.dictionaries(st.sampled_from(KEYS), values, max_size=3)
+large_metadata = st.sampled_from(LARGE[2:]).map(lambda value: {"large": value})
 tag_lists = st.lists(st.sampled_from(TAGS), min_size=1, max_size=3)
+lives = st.sampled_from(
+    (
+        (),
+        ("PauseRun",),
+        ("CloseRun",),
+        ("CancelRun", "ArchiveRun"),
+        ("FailRun",),
+        ("FailRun", "ArchiveRun"),
+        ("ArchiveRun",),
+    )
+)
+"""What becomes of a run."""
+
 policies = st.sampled_from(
     (
         {"keep_all": {}},

@@ -144,7 +144,9 @@ class Recording:
     @property
     def lines(self) -> list[str]:
         """What the recorder has printed in the summary, but for the command."""
-        return [line for line in self.output.splitlines() if re.match(r"runindex: .* runs?[:;]", line)]
+        return [
+            line for line in self.output.splitlines() if re.match(r"runindex: (recorded|127.* stopped)", line)
+        ]
 
     @property
     def verdict(self) -> str:

@@ -24,8 +24,9 @@ PROCESS: Final = "runindex._recording_process"
 BUFFER_BYTES_MAX: Final = 16 * 1024 * 1024
 """What may wait because the server is slow: some ten thousand runs."""
 
-DRAIN_S: Final = 20.0
-"""How long `drain` waits for the process to take what waits, and then again for it to finish."""
+DRAIN_S: Final = 60.0
+"""How long `drain` waits for the process to take what waits, and then again for it to finish. It gives up by itself
+where a server does not answer; so long it only takes where one is slow."""
 
 ERROR_BYTES_MAX: Final = 16 * 1024
 TEXT_BYTES_MAX: Final = 4 * 1024
@@ -77,7 +78,7 @@ class Recorder:
     After `start` no method raises what concerns the recording, and none but `drain` waits.
 
     Attributes:
-        recorded: How many runs the server has created. Known when drained.
+        recorded: How many runs the server has created, as far as is known. Known when drained.
         problem: Why not all is recorded, in one line; empty while there is no reason. Known when drained.
     """
 

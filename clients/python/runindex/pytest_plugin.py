@@ -14,7 +14,7 @@ of its own that makes the calls. When a call fails, is refused or takes too long
 recording stops, says so in one line of pytest's summary, and changes nothing else. At the end pytest waits
 for the rest, a bounded time. When pytest is killed, what was under way is cancelled.
 
-With pytest-xdist the controller records. Of `--dist=each` it records each test once.
+With pytest-xdist the controller records; not for `--dist=each`, where workers run the same tests side by side.
 """
 
 import functools
@@ -211,7 +211,8 @@ class _Plugin:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         recorded, run_id = _number(self.recorder.recorded, "run"), self._session.run.run_id
         if problem := self.recorder.problem:
-            stopped = f"runindex: {self.address}: recording stopped after {recorded}: {problem}"
+            after = f" after {recorded}" if self.recorder.recorded else ""
+            stopped = f"runindex: {self.address}: recording stopped{after}: {problem}"
             terminalreporter.write_line(stopped, yellow=True)
             return
         children = f'-d \'{{"run_id": "{run_id}"}}\' {self.address} runindex.v1.RunIndex/GetChildRuns'

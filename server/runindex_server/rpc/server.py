@@ -39,8 +39,8 @@ OPTIONS: Final = (
     # Above our own bound, so that ours answers, with a reason.
     ("grpc.max_receive_message_length", 4 * limits.REQUEST_BYTES_MAX),
     ("grpc.max_send_message_length", 16 * 1024 * 1024),
-    # Bounds what one connection can hold open. Far above what callers do at once: a client that has not yet been
-    # told the bound passes it, and its call is reset without a reason.
+    # Bounds what one connection can hold open. Far above what callers do at once: a client that has not
+    # yet been told the bound passes it, and its call is reset without a reason.
     ("grpc.max_concurrent_streams", 4_096),
     ("grpc.max_allowed_incoming_connections", 10_000),
     ("grpc.server_handshake_timeout_ms", 10_000),

@@ -294,7 +294,8 @@ def posting(term: bytes, block: int) -> bytes:
 def posting_range(term: bytes) -> KeyRange:
     """Return the postings of a term, oldest block first."""
     start = POSTING.prefix + encode_string(term)
-    # What follows with 0xff is an escaped 0x00, and so a longer term. No block begins so: they are of ordinals.
+    # What follows with 0xff is an escaped 0x00, and so a longer term. No block begins so: they are of
+    # ordinals.
     return KeyRange(start, start + b"\xff")
 
 

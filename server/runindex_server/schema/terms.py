@@ -13,8 +13,8 @@ A path of more than 24 bytes, or with a 0x00, stands as 0xff and its digest. A t
 `limits.TERM_BYTES_MAX` bytes stands as its first 47, 0xff and a digest of the whole: it is still found by a
 prefix, but only to be checked on the record. 0xff occurs in no UTF-8.
 
-A change takes away the terms that the old record has by these rules. So they are part of the storage version, and
-with them those of `document` and `text`.
+A change of a run takes away the terms that its old record has by these rules. So they belong to the storage
+version, and with them those of `document` and `text`.
 """
 
 from collections.abc import Iterable, Iterator

@@ -13,7 +13,7 @@ from runindex_server.errors import Overloaded, StoreCorrupt
 from runindex_server.jobs import merge
 from runindex_server.jobs.merge import merge_step
 from runindex_server.kv.api import WRITE_BYTES_MAX
-from runindex_server.schema import keys
+from runindex_server.schema import keys, records
 from runindex_server.schema.run import RunState
 from runindex_server.schema.terms import EVERY_RUN, terms_of
 from runindex_server.search.changes import merged_through
@@ -259,9 +259,10 @@ def test_writes_are_refused_only_until_merging_has_caught_up() -> None:
     check_merged(world)
 
 
-def test_a_damaged_row_is_corrupt() -> None:
+@pytest.mark.parametrize("value", [b"damaged", records.seal(keys.pending_terms(1), b"no message")])
+def test_a_damaged_row_is_corrupt(value: bytes) -> None:
     world = World(make_run(1))
-    drive(world.store.write(lambda txn: txn.put(keys.pending_terms(1), b"damaged")))
+    drive(world.store.write(lambda txn: txn.put(keys.pending_terms(1), value)))
 
     with pytest.raises(StoreCorrupt):
         drive(merge_step(world.store))
