@@ -49,7 +49,7 @@ demo: setup ## Record a part of the tests as a tree of runs while they happen, a
 
 .PHONY: test
 test: setup ## Run all tests
-	$(BIN)/pytest --numprocesses=auto $(TESTS)
+	$(BIN)/pytest --numprocesses=auto --dist=worksteal $(TESTS)
 
 .PHONY: cov
 cov: setup ## Run all tests, and tell which branches none of them takes

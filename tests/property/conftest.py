@@ -10,8 +10,8 @@ UNHURRIED = {
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
 }
 
-settings.register_profile("short", max_examples=40, stateful_step_count=40, derandomize=True, **UNHURRIED)
+settings.register_profile("short", max_examples=25, stateful_step_count=30, derandomize=True, **UNHURRIED)
 settings.register_profile("dev", max_examples=50, stateful_step_count=30, **UNHURRIED)
-settings.register_profile("ci", max_examples=150, stateful_step_count=40, derandomize=True, **UNHURRIED)
+settings.register_profile("ci", max_examples=90, stateful_step_count=40, derandomize=True, **UNHURRIED)
 settings.register_profile("deep", max_examples=5_000, stateful_step_count=50, **UNHURRIED)
 settings.load_profile(os.environ.get("RUNINDEX_HYPOTHESIS_PROFILE", "short"))

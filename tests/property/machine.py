@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 import grpc
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant
+
 from runindex.v1.run_index_pb2_grpc import RunIndexStub
 from runindex_server.kv.api import Store
 from runindex_server.kv.lmdb_store import open_lmdb
@@ -100,8 +101,8 @@ class MachineFrame(RuleBasedStateMachine):
         shutil.rmtree(self.data_dir)
 
     def turn(self, us: int) -> None:
-        """Turn the clock by microseconds, backwards when negative."""
-        self.model.wall_us = self.clock.advance(us)
+        """Turn the clock by microseconds, backwards when negative, but not before 1970."""
+        self.model.wall_us = self.clock.advance(max(us, -self.model.wall_us))
         self.latest_us = max(self.latest_us, self.model.wall_us)
 
     # What rules choose.
@@ -188,7 +189,7 @@ class MachineFrame(RuleBasedStateMachine):
             server_loop().run(check_store(self.server.store))
 
     def is_remembered(self, request_id: str) -> bool:
-        """Tell whether a request id was never, by any clock, beyond the time for which the contract keeps it."""
+        """Tell whether a request id was never beyond the time for which it is kept, by any clock."""
         answered_us = self.model.remembered[request_id][3]
         return max(self.latest_us, self.model.issued_us) - answered_us < DAY_US
 

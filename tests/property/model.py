@@ -1,8 +1,8 @@
 """What RunIndex promises, as a dict of runs: the plain reference with which the machine compares a server.
 
-Written from the contract alone; it knows no gRPC, no store and no module of the server. Requests and answers are
-dicts by the contract's field names, with unset fields left out: times and durations in microseconds, metadata in
-an answer as canonical JSON.
+Written from the contract alone; it knows no gRPC, no store and no module of the server. Requests and answers
+are dicts by the contract's field names, with unset fields left out: times and durations in microseconds,
+metadata in an answer as canonical JSON.
 """
 
 from copy import deepcopy
@@ -202,7 +202,9 @@ class Model:
         """Count runs by state."""
         asked = [state for state in STATES if self._is_of_states(args, state)]
         counts = {state: sum(run.state == state for run in self.runs.values()) for state in asked}
-        rows = [{"state": state, "count": count} if count else {"state": state} for state, count in counts.items()]
+        rows = [
+            {"state": state, "count": count} if count else {"state": state} for state, count in counts.items()
+        ]
         return self._answer(count=sum(counts.values()) or None, by_state=rows)
 
     def _newest_first(self) -> list[ModelRun]:
@@ -221,7 +223,9 @@ class Model:
         if method == "QueryRunsByState":
             return bool(run.state == args["state"])
         if query is not None:
-            hidden = run.state == ARCHIVED and not args.get("include_archived") and not asks_for_archived(query)
+            hidden = (
+                run.state == ARCHIVED and not args.get("include_archived") and not asks_for_archived(query)
+            )
             return not hidden and query.matches(run, now_us)
         if not self._is_of_states(args, run.state):
             return False
@@ -289,7 +293,9 @@ class Model:
                 runId=run.run_id,
                 fromState="RUN_STATE_" + STATE_NAMES[run.state],
                 toState="RUN_STATE_" + STATE_NAMES[state],
-                allowedStates=",".join("RUN_STATE_" + STATE_NAMES[one] for one in sorted(NEXT_STATES[run.state])),
+                allowedStates=",".join(
+                    "RUN_STATE_" + STATE_NAMES[one] for one in sorted(NEXT_STATES[run.state])
+                ),
             )
         self._touch(run)
         run.state = state
@@ -343,7 +349,10 @@ class Model:
 
     def _answer(self, **fields: Any) -> Answer:
         """Return an answer: the fields that are set, and the store's revision."""
-        return {**{key: value for key, value in fields.items() if value is not None}, "revision": self.revision}
+        return {
+            **{key: value for key, value in fields.items() if value is not None},
+            "revision": self.revision,
+        }
 
     def _refuse(self, reason: str, **metadata: str) -> NoReturn:
         """Refuse something for what the store holds."""

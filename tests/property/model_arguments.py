@@ -37,7 +37,7 @@ CODES: Final = {
 """Status codes by reason; any other reason of the model is INVALID_ARGUMENT."""
 
 
-class Refused(Exception):  # noqa: N818  # Named for what happened, as the server's errors are.
+class Refused(Exception):
     """A call that the contract refuses: a reason of `ErrorReason`, and the metadata of its `ErrorInfo`."""
 
     def __init__(self, reason: str, metadata: dict[str, str]) -> None:

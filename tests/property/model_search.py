@@ -1,4 +1,4 @@
-"""The model's search: queries as trees that can be written as text and evaluated on one run, without an index."""
+"""The model's search: queries as trees, written as text and evaluated on one run, without an index."""
 
 import re
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ class Query(Protocol):
         """Return it as a caller writes it."""
         ...
 
-    def matches(self, run: Searched, now_us: int) -> bool:
+    def matches(self, run: Searched, now_us: int, /) -> bool:
         """Tell whether a run matches it at a time."""
         ...
 
@@ -74,7 +74,7 @@ def holds(text: str, sought: list[str], *, is_prefix: bool = False) -> bool:
 
 
 def value_texts(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield the path and the text of each plain value; an array's members stand under the path of the array."""
+    """Yield the path and the text of each plain value; members of an array stand under its path."""
     if isinstance(value, dict):
         for key, member in value.items():
             yield from value_texts(member, (*path, key))
@@ -119,10 +119,12 @@ class Words:
     def text(self) -> str:
         """Return it as a caller writes it."""
         field = "".join(["meta.", ".".join(self.path), ":"]) if self.path else ""
-        return field + (f'"{self.sought}"' if self.is_quoted else self.sought) + ("*" if self.is_prefix else "")
+        return (
+            field + (f'"{self.sought}"' if self.is_quoted else self.sought) + ("*" if self.is_prefix else "")
+        )
 
-    def matches(self, run: Searched, now_us: int) -> bool:
-        """Tell whether a run matches it at a time."""
+    def matches(self, run: Searched, _now_us: int) -> bool:
+        """Tell whether a run matches it, at any time."""
         sought = words(self.sought)
         if self.path:
             within = [text for path, text in value_texts(run.metadata) if path == self.path]
@@ -150,8 +152,8 @@ class Named:
         needs_quotes = self.field == "tag" and re.search(r'[\s"]', self.value)
         return f'{self.field}:"{self.value}"' if needs_quotes else f"{self.field}:{self.value}"
 
-    def matches(self, run: Searched, now_us: int) -> bool:
-        """Tell whether a run matches it at a time."""
+    def matches(self, run: Searched, _now_us: int) -> bool:
+        """Tell whether a run matches it, at any time."""
         match self.field:
             case "state":
                 return run.state_name == self.value
@@ -222,7 +224,9 @@ class All:
 
     def text(self) -> str:
         """Return it as a caller writes it."""
-        return " ".join(f"({part.text()})" if isinstance(part, Either) else part.text() for part in self.parts)
+        return " ".join(
+            f"({part.text()})" if isinstance(part, Either) else part.text() for part in self.parts
+        )
 
     def matches(self, run: Searched, now_us: int) -> bool:
         """Tell whether a run matches it at a time."""
@@ -264,6 +268,8 @@ def queries_about(run: Searched) -> list[Query]:
         if not parts or any(not key.isidentifier() for key in path):
             continue
         found.append(Words(parts[-1], path=path))
-        found.append(Words(parts[0][: len(parts[0]) // 2 + 1], is_prefix=True, path=path))
+        found += [
+            Words(parts[0][:length], is_prefix=True, path=path) for length in (1, len(parts[0]) // 2 + 1)
+        ]
         found.append(Words(" ".join(parts[-3:]), is_quoted=True, path=path))
     return found

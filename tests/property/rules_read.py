@@ -4,6 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
+
 from tests.property import vocabulary as say
 from tests.property.machine import MachineFrame, Walk, compare, numbers
 from tests.property.model_arguments import Refused, Request

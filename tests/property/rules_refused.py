@@ -2,6 +2,7 @@
 
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
+
 from tests.property import vocabulary as say
 from tests.property.machine import MachineFrame, compare, numbers, outcome_of
 from tests.property.model import MUTATIONS
@@ -17,7 +18,9 @@ class RefusalRules(MachineFrame):
         request = self.valid_request(method, about)
         fields = sorted(field for field in request if field in say.INVALID_FIELDS)
         at_fault = {data.draw(st.sampled_from(fields), label="field") for _ in range(2)}
-        if len(at_fault & {"run_id", "parent_run_id"}) == 2 or (len(at_fault) == 2 and "request_id" in at_fault):
+        if len(at_fault & {"run_id", "parent_run_id"}) == 2 or (
+            len(at_fault) == 2 and "request_id" in at_fault
+        ):
             # The contract does not tell which of these comes first.
             at_fault = {min(at_fault)}
         for field in sorted(at_fault):
@@ -61,7 +64,11 @@ class RefusalRules(MachineFrame):
             request["metadata"] = say.nested(levels)
         self.call("UpdateRunMetadata" if levels else method, request)
 
-    @rule(text=st.sampled_from((" ", "(", "alpha)", "state:", "state:done", "nope:1", "*", "id:zz", "created>soon")))
+    @rule(
+        text=st.sampled_from(
+            (" ", "(", "alpha)", "state:", "state:done", "nope:1", "*", "id:zz", "created>soon")
+        )
+    )
     def misspell_a_query(self, *, text: str) -> None:
         answer = self.answer_of("SearchRuns", {"query": text})
         assert isinstance(answer, Refused), f"{text!r} was answered: {answer}"

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
+
 from tests.property import vocabulary as say
 from tests.property.machine import numbers
 from tests.property.model import ModelRun
@@ -27,14 +28,20 @@ class SearchRules(ReadRules):
     """Searches."""
 
     @rule(
-        queries=st.lists(say.terms, min_size=1, max_size=4), include_archived=flags, page_size=page_sizes, view=views
+        queries=st.lists(say.terms, min_size=1, max_size=4),
+        include_archived=flags,
+        page_size=page_sizes,
+        view=views,
     )
     def search_for_single_terms(self, *, queries: list[Query], **request: Any) -> None:
         for query in queries:
             self.search(query, **request)
 
     @rule(
-        queries=st.lists(say.queries, min_size=1, max_size=3), include_archived=flags, page_size=page_sizes, view=views
+        queries=st.lists(say.queries, min_size=1, max_size=3),
+        include_archived=flags,
+        page_size=page_sizes,
+        view=views,
     )
     def search_for_several_terms(self, *, queries: list[Query], **request: Any) -> None:
         for query in queries:
@@ -46,7 +53,9 @@ class SearchRules(ReadRules):
         is_negated=st.sampled_from((False, False, True)),
         include_archived=flags,
     )
-    def search_for_what_a_run_has(self, *, number: int, choices: list[int], is_negated: bool, **request: Any) -> None:
+    def search_for_what_a_run_has(
+        self, *, number: int, choices: list[int], is_negated: bool, **request: Any
+    ) -> None:
         queries = queries_about(self.run(number))
         for choice in choices:
             query = queries[choice % len(queries)]

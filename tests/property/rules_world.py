@@ -2,6 +2,7 @@
 
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
+
 from tests.property.machine import MachineFrame
 from tests.support.clock import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 
@@ -14,6 +15,11 @@ class WorldRules(MachineFrame):
     @rule(stride_us=strides, is_forwards=st.sampled_from((True, True, False)))
     def turn_the_clock(self, *, stride_us: int, is_forwards: bool) -> None:
         self.turn(stride_us if is_forwards else -stride_us)
+
+    @rule()
+    def forget_the_time(self) -> None:
+        """A machine whose clock was never set begins in 1970."""
+        self.turn(HOUR_US - self.model.wall_us)
 
     @rule(rewound_us=st.sampled_from((0, 0, SECOND_US, HOUR_US)))
     def restart(self, *, rewound_us: int) -> None:

@@ -1,10 +1,11 @@
-"""The machine's mutations: creations, lifecycle, metadata, tags, retention, deletion, and requests sent again."""
+"""The machine's mutations: the life of runs, their fields, and requests that are sent again."""
 
 from collections.abc import Callable
 from typing import Any, Final
 
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
+
 from tests.property import vocabulary as say
 from tests.property.machine import MachineFrame, numbers, spelled
 from tests.property.model_arguments import DEFAULT, Request, canonical_id
@@ -182,9 +183,12 @@ class WriteRules(MachineFrame):
         method, request = self.sent[number % len(self.sent)]
         if not self.is_remembered(request["request_id"]):
             return
-        ids = {field: canonical_id(request[field]) for field in ("run_id", "parent_run_id") if field in request}
-        again = {field: spelled(run_id, spelling) for field, run_id in ids.items() if run_id is not None}
-        self.call(method, {**request, **again})
+        again: Request = dict(request)
+        for field in request.keys() & {"run_id", "parent_run_id"}:
+            run_id = canonical_id(request[field])
+            assert run_id is not None, "only what was not refused is sent again"
+            again[field] = spelled(run_id, spelling)
+        self.call(method, again)
 
     @precondition(lambda self: self.sent)
     @rule(number=numbers, field_number=numbers)

@@ -1,4 +1,4 @@
-"""Keys: their order is the order of what they say, no subspace reaches into another, and decoders take only keys."""
+"""Keys are in the order of what they say, stay in their subspace, and are all that decoders take."""
 
 from collections.abc import Callable
 from itertools import combinations
@@ -7,6 +7,7 @@ from typing import Any, Final
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+
 from runindex_server.kv.api import KEY_BYTES_MAX
 from runindex_server.limits import REQUEST_ID_BYTES_MAX, TAG_BYTES_MAX, TERM_BYTES_MAX
 from runindex_server.schema import encoding, keys
@@ -21,14 +22,17 @@ run_ids = st.one_of(
 ).map(RunId)
 states = st.sampled_from(RunState)
 terms = st.one_of(
-    st.binary(max_size=TERM_BYTES_MAX), st.lists(st.sampled_from((b"\x00", b"\xff", b"a")), max_size=6).map(b"".join)
+    st.binary(max_size=TERM_BYTES_MAX),
+    st.lists(st.sampled_from((b"\x00", b"\xff", b"a")), max_size=6).map(b"".join),
 )
 
 
 def texts(bytes_max: int) -> st.SearchStrategy[str]:
     """Return texts of so many bytes at most, with those that are awkward to keep in order."""
     awkward = st.text(alphabet="\x00\x01a\x7f\x80\u07ff\uffff\U0010ffff", max_size=6)
-    return st.one_of(awkward, st.text(max_size=bytes_max // 4)).filter(lambda text: len(text.encode()) <= bytes_max)
+    return st.one_of(awkward, st.text(max_size=bytes_max // 4)).filter(
+        lambda text: len(text.encode()) <= bytes_max
+    )
 
 
 tags, names = texts(TAG_BYTES_MAX), texts(REQUEST_ID_BYTES_MAX)
@@ -102,7 +106,9 @@ def test_keys_are_ordered_as_their_parts(subspace: keys.Subspace, data: st.DataO
 
 @of_subspace
 @given(data=st.data())
-def test_keys_lie_in_their_subspace_and_within_the_bounds(subspace: keys.Subspace, data: st.DataObject) -> None:
+def test_keys_lie_in_their_subspace_and_within_the_bounds(
+    subspace: keys.Subspace, data: st.DataObject
+) -> None:
     pack, parts = SUBSPACES[subspace]
     key = pack(*data.draw(st.tuples(*parts)))
 
@@ -164,7 +170,9 @@ def test_postings_are_found_by_a_terms_prefix(term: bytes, prefix: bytes, block:
 
 
 @given(run_id=run_ids, size=st.integers(0, 15), half_byte=st.none() | st.integers(0, 15), other=run_ids)
-def test_runs_are_found_by_an_ids_prefix(run_id: RunId, size: int, half_byte: int | None, other: RunId) -> None:
+def test_runs_are_found_by_an_ids_prefix(
+    run_id: RunId, size: int, half_byte: int | None, other: RunId
+) -> None:
     prefix = bytes(run_id[:size])
     found = keys.run_prefix_range(prefix, half_byte=half_byte)
     is_sought = other.startswith(prefix) and (half_byte is None or other[size] >> 4 == half_byte)
@@ -223,7 +231,10 @@ def test_strings_end_themselves(text: bytes, rest: bytes) -> None:
     assert encoding.split_string(encoding.encode_string(text) + rest) == (text, rest)
 
 
-@given(prefix=st.binary(min_size=1, max_size=6).filter(lambda prefix: prefix.strip(b"\xff")), key=st.binary(max_size=8))
+@given(
+    prefix=st.binary(min_size=1, max_size=6).filter(lambda prefix: prefix.strip(b"\xff")),
+    key=st.binary(max_size=8),
+)
 def test_nothing_lies_between_a_prefix_and_what_follows_it(prefix: bytes, key: bytes) -> None:
     end = encoding.after_prefix(prefix)
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import grpc
 import pytest
+
 from runindex.v1 import run_index_pb2 as pb
 from runindex.v1.run_index_pb2_grpc import RunIndexStub
 from tests.support import calls
@@ -101,7 +102,9 @@ def pages(stub: RunIndexStub, name: str, churn: Churn, page_size: Callable[[], i
 
 
 @pytest.mark.parametrize("name", COLLECTIONS)
-def test_what_was_there_throughout_comes_exactly_once(server: RunningServer, stub: RunIndexStub, name: str) -> None:
+def test_what_was_there_throughout_comes_exactly_once(
+    server: RunningServer, stub: RunIndexStub, name: str
+) -> None:
     numbers, sizes = random.Random(name), random.Random(f"{name}: sizes")
     with grpc.insecure_channel(server.target) as channel:
         churn = Churn(RunIndexStub(channel), numbers)

@@ -1,8 +1,9 @@
-"""What the machine says: ids, tags, metadata and queries over a small vocabulary, so that calls meet each other."""
+"""What the machine says: ids, tags, metadata and queries of so few words that calls meet each other."""
 
 from typing import Any, Final
 
 from hypothesis import strategies as st
+
 from tests.property.model_arguments import ABSENT_KIND
 from tests.property.model_search import All, Compared, Either, Named, Not, Query, Words
 
@@ -31,7 +32,19 @@ UNKNOWN_ID: Final = "dead0000-0000-4000-8000-000000000000"
 
 TAGS: Final = ("prod", "Prod", "a b", "a(b)", "ünï", "x" * 128, "gpt-4o", "prod:eu")
 ERRORS: Final = ("out of memory", "Straße gesperrt", "E42: timeout\n at line 7", " alpha ", "x" * 16_384)
-WORDS: Final = ("alpha", "beta", "gpt-4o", "Straße", "日本", "snake_case", "failed", "default", "w" * 70, "1.5", "m99")
+WORDS: Final = (
+    "alpha",
+    "beta",
+    "gpt-4o",
+    "Straße",
+    "日本",
+    "snake_case",
+    "failed",
+    "default",
+    "w" * 70,
+    "1.5",
+    "m99",
+)
 KEYS: Final = ("model", "a", "b", "note", "ünï", "a_name_that_is_longer_than_most", "nul\x00")
 LARGE: Final = (
     "x" * 44_000,
@@ -84,14 +97,30 @@ policies = st.sampled_from(
 
 words = st.one_of(
     st.sampled_from(WORDS).map(Words),
-    st.sampled_from(("STRASSE", "日本", "prod", "eu", "active", "archived", "true", "42", "absent", "n7", "large")).map(Words),
-    st.sampled_from(("alpha beta", "out of", "beta alpha", "a b", "n41 n42")).map(lambda text: Words(text, is_quoted=True)),
-    st.sampled_from(("al", "str", "4", "w" * 65, "sn", "n1", "n449", "m", "m1")).map(lambda text: Words(text, is_prefix=True)),
+    st.sampled_from(
+        ("STRASSE", "日本", "prod", "eu", "active", "archived", "true", "42", "absent", "n7", "large")
+    ).map(Words),
+    st.sampled_from(("alpha beta", "out of", "beta alpha", "a b", "n41 n42")).map(
+        lambda text: Words(text, is_quoted=True)
+    ),
+    st.sampled_from(("al", "str", "4", "w" * 65, "sn", "n1", "n449", "m", "m1")).map(
+        lambda text: Words(text, is_prefix=True)
+    ),
 )
 in_metadata = st.builds(
     lambda words, path: Words(words.sought, words.is_quoted, words.is_prefix, path),
     words,
-    st.sampled_from((("model",), ("a",), ("a", "b"), ("note",), ("ünï",), ("a_name_that_is_longer_than_most",), ("large",))),
+    st.sampled_from(
+        (
+            ("model",),
+            ("a",),
+            ("a", "b"),
+            ("note",),
+            ("ünï",),
+            ("a_name_that_is_longer_than_most",),
+            ("large",),
+        )
+    ),
 )
 states = st.sampled_from(("active", "paused", "completed", "failed", "cancelled", "archived"))
 named = st.one_of(
@@ -112,7 +141,9 @@ compared = st.builds(
     st.sampled_from((0, 1, 59, 60, 90)),
     st.sampled_from(("s", "m", "h", "d", "w")),
 )
-but_not_archived = st.builds(lambda term: Not(All((Named("state", "archived"), term))), st.one_of(words, named))
+but_not_archived = st.builds(
+    lambda term: Not(All((Named("state", "archived"), term))), st.one_of(words, named)
+)
 terms: st.SearchStrategy[Query] = st.one_of(words, in_metadata, named, compared, but_not_archived)
 
 

@@ -9,6 +9,7 @@ from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from grpc_status import rpc_status
+
 from runindex.v1 import run_index_pb2 as pb
 from runindex.v1.run_index_pb2_grpc import RunIndexStub
 from tests.property.model import Answer

@@ -1,4 +1,4 @@
-"""The whole store against its records: every index row, counter, term, remembered answer, and nothing beside them.
+"""The whole store against its records: every row, counter, term and answer, and nothing beside them.
 
 What follows from a record is told by `schema.derive`; here it is only added up and compared.
 """
@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Final
 
 from pyroaring import BitMap
+
 from runindex_server.errors import StoreCorrupt
 from runindex_server.kv.api import ReadTxn, Store, decode_counter
 from runindex_server.runs.lifecycle import ENDED, FINISHED
@@ -161,9 +162,7 @@ def _in_requests(by_tag: Mapping[int, Rows]) -> Iterator[str]:
     named = {keys.request(caller, request_id): us for us, caller, request_id in by_time}
     if len(named) != len(by_time):
         yield "an answered request has two times"
-    answered = {
-        key: decode_answer(key, value).answer_us for key, value in by_tag[keys.REQUEST.tag].items()
-    }
+    answered = {key: decode_answer(key, value).answer_us for key, value in by_tag[keys.REQUEST.tag].items()}
     yield from _compare(keys.REQUEST_BY_TIME, answered, named)
 
 

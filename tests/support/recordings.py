@@ -163,6 +163,14 @@ def write(folder: Path, files: Mapping[str, str]) -> Path:
     return folder
 
 
+PYTEST: Final = """\
+import signal, sys, pytest
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(pytest.console_main())
+"""
+"""Pytest that can be interrupted, also where the tests were started in the background of a shell."""
+
+
 def start_pytest(folder: Path, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
     """Start pytest on a folder, with the recorder and no other plugin."""
     inherited = {
@@ -172,8 +180,8 @@ def start_pytest(folder: Path, *arguments: str, **environment: str) -> "subproce
     return subprocess.Popen(
         [
             sys.executable,
-            "-m",
-            "pytest",
+            "-c",
+            PYTEST,
             "-p",
             "runindex.pytest_plugin",
             "-p",
@@ -192,7 +200,10 @@ def start_pytest(folder: Path, *arguments: str, **environment: str) -> "subproce
 def watch(folder: Path, *arguments: str, **environment: str) -> Recording:
     """Run pytest on a folder, and return how it went."""
     with start_pytest(folder, *arguments, **environment) as process:
-        output, _ = process.communicate(timeout=WAIT_S)
+        try:
+            output, _ = process.communicate(timeout=WAIT_S)
+        finally:
+            process.kill()
     return Recording(process.returncode, output)
 
 

@@ -25,8 +25,8 @@ BUFFER_BYTES_MAX: Final = 16 * 1024 * 1024
 """What may wait because the server is slow: some ten thousand runs."""
 
 DRAIN_S: Final = 60.0
-"""How long `drain` waits for the process to take what waits, and then again for it to finish. It gives up by itself
-where a server does not answer; so long it only takes where one is slow."""
+"""How long `drain` waits for the process to take what waits, and then again for it to finish. Only a server
+that is slow needs it: of one that does not answer the process tells soon."""
 
 ERROR_BYTES_MAX: Final = 16 * 1024
 TEXT_BYTES_MAX: Final = 4 * 1024

@@ -7,14 +7,14 @@ while its test runs and ends as the test does: COMPLETED when it passed, FAILED 
 when it was skipped or interrupted. A module ends with its last test, the session after all. What pytest
 knows of a test (node id, file, line, outcome, seconds by phase, why it was skipped, the worker of
 pytest-xdist) is its run's metadata; its tags are `pytest`, one of `session`, `module` and `test`, and the
-names of its markers.
+names of its markers. The times of a run are the server's; the seconds by phase are pytest's.
 
 The tests come first: what is recorded goes through a bounded buffer, for which no test waits, to a process
 of its own that makes the calls. When a call fails, is refused or takes too long, or the buffer is full, the
 recording stops, says so in one line of pytest's summary, and changes nothing else. At the end pytest waits
 for the rest, a bounded time. When pytest is killed, what was under way is cancelled.
 
-With pytest-xdist the controller records; not for `--dist=each`, where workers run the same tests side by side.
+With pytest-xdist the controller records. It is not made for `--dist=each`, where workers run the same tests.
 """
 
 import functools

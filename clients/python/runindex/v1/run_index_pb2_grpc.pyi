@@ -205,11 +205,12 @@ class RunIndexStub:
     A query is made of terms that must all match; `a OR b` matches either (juxtaposition binds
     tighter), `-term` negates, parentheses group. A query of negations alone is allowed.
 
-    `word` matches whole words, case-folded, in any field. Text is split into words at everything
-    but letters, digits and underscore. A word such as `gpt-4o` is split the same way, and its parts
-    must stand together, like a phrase. A word that is a run id, or a prefix of one of at least 8
-    characters, also matches that run.
-    `"a phrase"` matches words that stand together within one field's value.
+    `word` matches whole words, case-folded (after Unicode NFC), in any field. Text is split into
+    words at everything but letters, digits and underscore. A word such as `gpt-4o` is split the
+    same way, and its parts must stand together, like a phrase. A word that is a run id, or a
+    prefix of one of at least 8 characters, also matches that run.
+    `"a phrase"` matches words that stand together within one field's value. In quotes `\\"` is a
+    quotation mark and `\\\\` a backslash. A word that holds `:`, `<` or `>` has to be quoted.
     `prefix*` matches words that begin so.
     `state:failed`, `outcome:failed` match a state by its name; `outcome:` sees through archiving.
     `tag:prod` and `tag:"a b"` match a tag exactly; a bare tag ends at white space or at a `)`
@@ -443,11 +444,12 @@ class RunIndexAsyncStub(RunIndexStub):
     A query is made of terms that must all match; `a OR b` matches either (juxtaposition binds
     tighter), `-term` negates, parentheses group. A query of negations alone is allowed.
 
-    `word` matches whole words, case-folded, in any field. Text is split into words at everything
-    but letters, digits and underscore. A word such as `gpt-4o` is split the same way, and its parts
-    must stand together, like a phrase. A word that is a run id, or a prefix of one of at least 8
-    characters, also matches that run.
-    `"a phrase"` matches words that stand together within one field's value.
+    `word` matches whole words, case-folded (after Unicode NFC), in any field. Text is split into
+    words at everything but letters, digits and underscore. A word such as `gpt-4o` is split the
+    same way, and its parts must stand together, like a phrase. A word that is a run id, or a
+    prefix of one of at least 8 characters, also matches that run.
+    `"a phrase"` matches words that stand together within one field's value. In quotes `\\"` is a
+    quotation mark and `\\\\` a backslash. A word that holds `:`, `<` or `>` has to be quoted.
     `prefix*` matches words that begin so.
     `state:failed`, `outcome:failed` match a state by its name; `outcome:` sees through archiving.
     `tag:prod` and `tag:"a b"` match a tag exactly; a bare tag ends at white space or at a `)`
@@ -774,11 +776,12 @@ class RunIndexServicer(metaclass=_abc_1.ABCMeta):
         A query is made of terms that must all match; `a OR b` matches either (juxtaposition binds
         tighter), `-term` negates, parentheses group. A query of negations alone is allowed.
 
-        `word` matches whole words, case-folded, in any field. Text is split into words at everything
-        but letters, digits and underscore. A word such as `gpt-4o` is split the same way, and its parts
-        must stand together, like a phrase. A word that is a run id, or a prefix of one of at least 8
-        characters, also matches that run.
-        `"a phrase"` matches words that stand together within one field's value.
+        `word` matches whole words, case-folded (after Unicode NFC), in any field. Text is split into
+        words at everything but letters, digits and underscore. A word such as `gpt-4o` is split the
+        same way, and its parts must stand together, like a phrase. A word that is a run id, or a
+        prefix of one of at least 8 characters, also matches that run.
+        `"a phrase"` matches words that stand together within one field's value. In quotes `\\"` is a
+        quotation mark and `\\\\` a backslash. A word that holds `:`, `<` or `>` has to be quoted.
         `prefix*` matches words that begin so.
         `state:failed`, `outcome:failed` match a state by its name; `outcome:` sees through archiving.
         `tag:prod` and `tag:"a b"` match a tag exactly; a bare tag ends at white space or at a `)`
