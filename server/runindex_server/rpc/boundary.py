@@ -40,12 +40,14 @@ def handler_of(descriptor: MethodDescriptor, method: Method) -> "grpc.RpcMethodH
     request_class = GetMessageClass(descriptor.input_type)
 
     async def serve(data: bytes, context: Context) -> bytes:
+        call_id = secrets.token_hex(8)
         try:
             response = await method(parse(request_class, data))
         except RunIndexError as error:
-            await _refuse(context, descriptor, error)
+            await _refuse(context, descriptor, call_id, error)
         except Exception:  # noqa: BLE001  # Whatever else: the caller learns an id, and the log the rest.
-            await _fail(context, descriptor)
+            await _fail(context, descriptor, call_id)
+        _log.debug("call answered", method=descriptor.full_name, call_id=call_id)
         return response if isinstance(response, bytes) else response.SerializeToString()
 
     return grpc.unary_unary_rpc_method_handler(serve)
@@ -68,18 +70,20 @@ def parse(request_class: type[Message], data: bytes) -> Message:
     return request
 
 
-async def _refuse(context: Context, descriptor: MethodDescriptor, error: RunIndexError) -> NoReturn:
+async def _refuse(
+    context: Context, descriptor: MethodDescriptor, call_id: str, error: RunIndexError
+) -> NoReturn:
     """End a call with a refusal."""
+    told = {"method": descriptor.full_name, "call_id": call_id, "reason": error.reason}
     if isinstance(error, StoreCorrupt):
-        error.metadata["callId"] = call_id = secrets.token_hex(8)
-        _log.error("store corrupt", method=descriptor.full_name, call_id=call_id, detail=error.detail)
+        error.metadata["callId"] = call_id
+        _log.error("call refused", detail=error.detail, **told)
     else:
-        _log.debug("call refused", method=descriptor.full_name, reason=error.reason)
+        _log.debug("call refused", **told)
     await context.abort(*refusal(error))
 
 
-async def _fail(context: Context, descriptor: MethodDescriptor) -> NoReturn:
+async def _fail(context: Context, descriptor: MethodDescriptor, call_id: str) -> NoReturn:
     """End a call that met a fault of the server. Called while the exception is being handled."""
-    error_id = secrets.token_hex(8)
-    _log.exception("call failed", method=descriptor.full_name, call_id=error_id)
-    await context.abort(*refusal(InternalFault(error_id)))
+    _log.exception("call failed", method=descriptor.full_name, call_id=call_id)
+    await context.abort(*refusal(InternalFault(call_id)))

@@ -1,0 +1,139 @@
+"""The boundary of a call: what goes in, what comes out, and what is logged of it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
+from structlog.testing import capture_logs
+
+from runindex.v1 import run_index_pb2 as pb
+from runindex_server import limits
+from runindex_server.errors import RunIndexError, RunNotFound, StoreCorrupt
+from runindex_server.rpc.boundary import handler_of
+
+METHOD = pb.DESCRIPTOR.services_by_name["RunIndex"].methods_by_name["GetRun"]
+NAME = "runindex.v1.RunIndex.GetRun"
+SECRET = "what the caller sent"
+
+Log = MutableMapping[str, Any]
+
+
+class Aborted(Exception):
+    """gRPC ended the call."""
+
+
+class FakeContext:
+    """A call of gRPC's."""
+
+    def __init__(self) -> None:
+        self.code: grpc.StatusCode | None = None
+        self.info = ErrorInfo()
+
+    async def abort(self, code: grpc.StatusCode, _details: str, trailing: Any) -> None:
+        """End the call."""
+        ((_, status),) = trailing
+        self.code = code
+        Status.FromString(status).details[0].Unpack(self.info)
+        raise Aborted
+
+
+def serve(method: Callable[[Any], Awaitable[Any]], data: bytes) -> tuple[bytes, FakeContext, list[Log]]:
+    """Serve one call: return its answer, how it was ended, and what was logged of it."""
+    handler = handler_of(METHOD, method)
+    context, answer = FakeContext(), b""
+    with capture_logs() as logs:
+        with suppress(Aborted):
+            answer = asyncio.run(handler.unary_unary(data, context))
+    return answer, context, logs
+
+
+def raising(error: Exception) -> Callable[[Any], Awaitable[Any]]:
+    """Return a method that fails."""
+
+    async def method(_request: Any) -> Any:
+        raise error
+
+    return method
+
+
+async def echo(request: pb.GetRunRequest) -> pb.GetRunResponse:
+    return pb.GetRunResponse(run=pb.Run(run_id=request.run_id))
+
+
+def test_an_answer_goes_out_as_it_is_on_the_wire() -> None:
+    answer, context, (log,) = serve(echo, pb.GetRunRequest(run_id=SECRET).SerializeToString())
+
+    assert pb.GetRunResponse.FromString(answer).run.run_id == SECRET
+    assert context.code is None
+    assert (log["event"], log["log_level"], log["method"]) == ("call answered", "debug", NAME)
+    assert len(log["call_id"]) == 16
+    assert SECRET not in str(log)
+
+
+def test_bytes_pass_as_they_are() -> None:
+    async def method(_request: Any) -> bytes:
+        return b"wire form"
+
+    assert serve(method, b"")[0] == b"wire form"
+
+
+def test_fields_that_are_not_known_are_dropped() -> None:
+    async def method(request: pb.GetRunRequest) -> bytes:
+        return request.SerializeToString()
+
+    known = pb.GetRunRequest(run_id="default").SerializeToString()
+
+    assert serve(method, known + b"\xba\x3e\x03abc")[0] == known
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "level"),
+    [
+        (RunNotFound("default"), grpc.StatusCode.NOT_FOUND, "debug"),
+        (StoreCorrupt("checksum"), grpc.StatusCode.DATA_LOSS, "error"),
+    ],
+)
+def test_a_refusal_is_logged_with_its_reason(error: RunIndexError, code: grpc.StatusCode, level: str) -> None:
+    _, context, (log,) = serve(raising(error), b"")
+
+    assert context.code is code
+    assert (log["event"], log["log_level"], log["method"]) == ("call refused", level, NAME)
+    assert log["reason"] == context.info.reason == error.reason
+
+
+def test_damage_is_told_by_the_id_of_the_call_and_what_it_is_by_the_log() -> None:
+    _, context, (log,) = serve(raising(StoreCorrupt("checksum of 0102")), b"")
+
+    assert dict(context.info.metadata) == {"callId": log["call_id"]}
+    assert log["detail"] == "checksum of 0102"
+
+
+def test_a_fault_is_told_by_the_id_of_the_call_and_what_it_is_by_the_log() -> None:
+    _, context, (log,) = serve(raising(ZeroDivisionError("inner")), b"")
+
+    assert context.code is grpc.StatusCode.INTERNAL
+    assert dict(context.info.metadata) == {"errorId": log["call_id"]}
+    assert (log["event"], log["log_level"], log["exc_info"]) == ("call failed", "error", True)
+
+
+@pytest.mark.parametrize("data", [b"\x0a", b"\xff", b"\x0a\x01\xff", b"\x07"])
+def test_what_does_not_parse_is_an_argument_at_fault(data: bytes) -> None:
+    _, context, _ = serve(echo, data)
+
+    assert (context.code, context.info.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "UNPARSABLE_REQUEST")
+
+
+@pytest.mark.parametrize(("excess", "refused"), [(-1, False), (0, False), (1, True)])
+def test_a_request_is_bounded_before_it_is_parsed(excess: int, refused: bool) -> None:  # noqa: FBT001
+    data = pb.GetRunRequest(run_id="a" * (limits.REQUEST_BYTES_MAX + excess - 4)).SerializeToString()
+    assert len(data) == limits.REQUEST_BYTES_MAX + excess
+
+    answer, context, _ = serve(echo, data)
+
+    assert (answer == b"") is refused
+    assert context.info.reason == ("REQUEST_TOO_LARGE" if refused else "")
