@@ -41,7 +41,7 @@ setup: .venv/setup.stamp ## Make .venv with the server and every tool
 
 .PHONY: run
 run: .venv/server.stamp ## Serve ./data on 127.0.0.1:50051
-	@$(BIN)/runindex-server serve
+	@$(BIN)/runindex-server serve --log-format console
 
 .PHONY: demo
 demo: setup ## Record a part of the tests as a tree of runs while they happen, and ask about it

@@ -46,9 +46,8 @@ def serve(method: Callable[[Any], Awaitable[Any]], data: bytes) -> tuple[bytes, 
     """Serve one call: return its answer, how it was ended, and what was logged of it."""
     handler = handler_of(METHOD, method)
     context, answer = FakeContext(), b""
-    with capture_logs() as logs:
-        with suppress(Aborted):
-            answer = asyncio.run(handler.unary_unary(data, context))
+    with capture_logs() as logs, suppress(Aborted):
+        answer = asyncio.run(handler.unary_unary(data, context))
     return answer, context, logs
 
 
