@@ -47,11 +47,11 @@ class JobRunner:
         Returns:
             Whether there was anything to do.
         """
+        # A machine that has not yet learnt the time can be younger than what is remembered.
+        answered_before_us = max(0, self._clock.now_us() - self._request_id_retention_us)
         merged = await merge_step(self._store)
         erased = await erase_step(self._store)
-        purged = await purge_step(
-            self._store, answered_before_us=self._clock.now_us() - self._request_id_retention_us
-        )
+        purged = await purge_step(self._store, answered_before_us=answered_before_us)
         return merged or erased or purged
 
     async def run_until_idle(self) -> None:

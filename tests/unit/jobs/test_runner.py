@@ -1,0 +1,63 @@
+"""The runner: takes steps of all jobs until there is nothing to do, whatever the clock says."""
+
+import asyncio
+
+import pytest
+
+from runindex_server.jobs.runner import JobRunner
+from runindex_server.kv.memory_store import MemoryStore
+from runindex_server.runs.bootstrap import initialise
+from runindex_server.runs.mutation import Conditions, RequestKey
+from runindex_server.runs.run_index import Draft, create_run, delete_run
+from runindex_server.schema import keys
+from runindex_server.schema.run import RunId
+from tests.support.clock import ManualClock
+
+RETENTION_S = 24 * 3600
+RUN_ID = RunId(b"r" * 16)
+
+
+def runner_over(store: MemoryStore, clock: ManualClock) -> JobRunner:
+    return JobRunner(store, clock=clock, request_id_retention_s=RETENTION_S)
+
+
+def rows(store: MemoryStore, subspace: keys.Subspace) -> list[bytes]:
+    return asyncio.run(store.read(lambda txn: [key for key, _ in txn.scan(*subspace.range)]))
+
+
+def test_every_job_has_its_turn() -> None:
+    clock = ManualClock()
+    store = MemoryStore(clock=clock, initialise=initialise)
+    request = RequestKey(caller="", request_id="r", digest=bytes(16))
+    asyncio.run(store.write(lambda txn: create_run(txn, Draft(run_id=RUN_ID))))
+    asyncio.run(store.write(lambda txn: delete_run(txn, RUN_ID, Conditions(request=request))))
+    clock.advance(RETENTION_S * 1_000_000 + 1_000)
+
+    asyncio.run(runner_over(store, clock).run_until_idle())
+
+    for subspace in (keys.PENDING_TERMS, keys.TOMBSTONE, keys.REQUEST, keys.REQUEST_BY_TIME):
+        assert rows(store, subspace) == []
+
+
+@pytest.mark.parametrize("now_us", [0, 1, RETENTION_S * 1_000_000])
+def test_a_machine_that_does_not_know_the_time_forgets_nothing(now_us: int) -> None:
+    clock = ManualClock(now_us)
+    store = MemoryStore(clock=clock, initialise=initialise)
+    request = RequestKey(caller="", request_id="r", digest=bytes(16))
+    asyncio.run(store.write(lambda txn: create_run(txn, Draft(run_id=RUN_ID), request)))
+
+    asyncio.run(runner_over(store, clock).run_until_idle())
+
+    assert rows(store, keys.REQUEST) == [keys.request("", "r")]
+
+
+def test_it_stops_when_it_is_told_to() -> None:
+    async def run() -> None:
+        clock = ManualClock()
+        runner = runner_over(MemoryStore(clock=clock, initialise=initialise), clock)
+        runner.start()
+        await runner.stop()
+        await runner.stop()
+        assert not [task for task in asyncio.all_tasks() if task.get_name() == "jobs"]
+
+    asyncio.run(run())
