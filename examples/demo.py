@@ -164,7 +164,7 @@ def process(command: Sequence[str], **options: Any) -> Iterator["subprocess.Pope
 
 def demonstrate(stub: pb_grpc.RunIndexStub, address: str, folder: Path, paths: Sequence[str]) -> None:
     """Record tests, then ask about them."""
-    if not all(map(importlib.util.find_spec, ("pytest", "xdist", "pytest_asyncio", "hypothesis"))):
+    if not all(map(importlib.util.find_spec, ("pytest", "xdist", "hypothesis"))):
         raise DemoFailed("What this repository's tests need is not installed: make setup")
     tag = f"demo-{uuid.uuid4().hex[:6]}"
     made = folder / "made"

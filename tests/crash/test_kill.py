@@ -61,7 +61,8 @@ def test_an_acknowledged_write_survives_kill_9(tmp_path: Path, seed: int) -> Non
 
 def test_sigterm_drains_and_exits_0(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
-    clients = [LedgerClient(name, "drain") for name in range(CLIENTS)]
+    # So many that calls arrive in every moment of the end.
+    clients = [LedgerClient(name, "drain") for name in range(4 * CLIENTS)]
     with serving(data_dir) as server:
         acknowledgements = Acknowledgements(100)
         threads = begin(clients, server, acknowledgements)

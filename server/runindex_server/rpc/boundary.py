@@ -22,6 +22,7 @@ from runindex_server.errors import (
     UnparsableRequest,
 )
 from runindex_server.logs import get_logger
+from runindex_server.rpc.gate import Gate
 from runindex_server.rpc.status import refusal
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -31,7 +32,7 @@ Method = Callable[[Any], Awaitable[bytes | Message]]
 _log: Final = get_logger(__name__)
 
 
-def handler_of(descriptor: MethodDescriptor, method: Method) -> "grpc.RpcMethodHandler[Any, Any]":
+def handler_of(descriptor: MethodDescriptor, method: Method, gate: Gate) -> "grpc.RpcMethodHandler[Any, Any]":
     """Return what gRPC calls for a method.
 
     Bytes go in and out of gRPC as they are, so that a request that does not parse, and every exception, end
@@ -42,7 +43,8 @@ def handler_of(descriptor: MethodDescriptor, method: Method) -> "grpc.RpcMethodH
     async def serve(data: bytes, context: Context) -> bytes:
         call_id = secrets.token_hex(8)
         try:
-            response = await method(parse(request_class, data))
+            with gate:
+                response = await method(parse(request_class, data))
         except RunIndexError as error:
             await _refuse(context, descriptor, call_id, error)
         except Exception:  # noqa: BLE001  # Whatever else: the caller learns an id, and the log the rest.

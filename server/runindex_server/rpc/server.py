@@ -16,6 +16,7 @@ from runindex_server.jobs.runner import JobRunner
 from runindex_server.kv.api import Store
 from runindex_server.rpc.address import split_address
 from runindex_server.rpc.boundary import handler_of
+from runindex_server.rpc.gate import Gate
 from runindex_server.rpc.reflection_pool import ReflectionPool
 from runindex_server.rpc.servicer import RunIndexServicer
 from runindex_server.runs.page_token import PageTokens
@@ -67,11 +68,13 @@ class Server:
         host: str,
         port: int,
         jobs: JobRunner,
+        gate: Gate,
         health_servicer: Any,  # noqa: ANN401  # As `_HEALTH`.
     ) -> None:
         """Take what `start_server` has assembled."""
         self._server = server
         self._health = health_servicer
+        self._gate = gate
         self.jobs = jobs
         self.host = host
         self.port = port
@@ -88,7 +91,9 @@ class Server:
             drain_s: How long calls may take to finish; then they are cut off.
         """
         await self._health.enter_graceful_shutdown()
-        await self._server.stop(drain_s)
+        await self._gate.close(drain_s)
+        # What is still open are health watches, and calls whose time is over.
+        await self._server.stop(None)
         await self.jobs.stop()
 
 
@@ -134,7 +139,8 @@ async def start_server(
         new_run_id=new_run_id,
     )
     server = grpc.aio.server(options=OPTIONS)
-    add_service(server, servicer)
+    gate = Gate()
+    add_service(server, servicer, gate)
     health_servicer = _HEALTH.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     reflection.enable_server_reflection((*NAMES, reflection.SERVICE_NAME), server, pool=_POOL)
@@ -145,7 +151,7 @@ async def start_server(
     jobs = JobRunner(store, clock=clock, request_id_retention_s=request_id_retention_s)
     if run_jobs:
         jobs.start()
-    return Server(server, host=host, port=port, jobs=jobs, health_servicer=health_servicer)
+    return Server(server, host=host, port=port, jobs=jobs, gate=gate, health_servicer=health_servicer)
 
 
 def _listen(server: grpc.aio.Server, address: str) -> int:
@@ -161,11 +167,13 @@ def _listen(server: grpc.aio.Server, address: str) -> int:
         raise AddressInUse(msg) from error
 
 
-def add_service(server: grpc.aio.Server, servicer: RunIndexServicer) -> None:
+def add_service(server: grpc.aio.Server, servicer: RunIndexServicer, gate: Gate) -> None:
     """Add the service to a server, each method of the contract by its name.
 
     Raises:
         AttributeError: The servicer lacks a method of the contract.
     """
-    handlers = {method.name: handler_of(method, getattr(servicer, method.name)) for method in SERVICE.methods}
+    handlers = {
+        method.name: handler_of(method, getattr(servicer, method.name), gate) for method in SERVICE.methods
+    }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE.full_name, handlers),))

@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import pytest
+import structlog
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 from structlog.testing import capture_logs
@@ -15,6 +16,7 @@ from runindex.v1 import run_index_pb2 as pb
 from runindex_server import limits
 from runindex_server.errors import RunIndexError, RunNotFound, StoreCorrupt
 from runindex_server.rpc.boundary import handler_of
+from runindex_server.rpc.gate import Gate
 
 METHOD = pb.DESCRIPTOR.services_by_name["RunIndex"].methods_by_name["GetRun"]
 NAME = "runindex.v1.RunIndex.GetRun"
@@ -44,7 +46,8 @@ class FakeContext:
 
 def serve(method: Callable[[Any], Awaitable[Any]], data: bytes) -> tuple[bytes, FakeContext, list[Log]]:
     """Serve one call: return its answer, how it was ended, and what was logged of it."""
-    handler = handler_of(METHOD, method)
+    structlog.reset_defaults()  # Another test may have set a level.
+    handler = handler_of(METHOD, method, Gate())
     context, answer = FakeContext(), b""
     with capture_logs() as logs, suppress(Aborted):
         answer = asyncio.run(handler.unary_unary(data, context))
