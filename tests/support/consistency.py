@@ -12,7 +12,6 @@ from pyroaring import BitMap
 
 from runindex_server.errors import StoreCorrupt
 from runindex_server.kv.api import ReadTxn, Store, decode_counter
-from runindex_server.runs.lifecycle import ENDED, FINISHED
 from runindex_server.schema import keys, records
 from runindex_server.schema._generated import run_record_pb2 as pb
 from runindex_server.schema.answers import decode_answer
@@ -31,6 +30,8 @@ INDEXES: Final = (
     keys.BY_PARENT,
     keys.BY_CREATE_TIME,
 )
+FINISHED: Final = frozenset({RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED})
+ENDED: Final = FINISHED | {RunState.ARCHIVED}
 COUNTERS: Final = (keys.STATE_COUNT, keys.CHILD_COUNT)
 
 Rows = Mapping[bytes, bytes]

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from runindex.v1 import run_index_pb2 as pb
 from runindex_server.runs.paging import Page
 from runindex_server.schema.answers import Answer
-from runindex_server.schema.records import length_delimited
+from runindex_server.schema.records import length_delimited, timestamp
 from runindex_server.schema.run import RetentionPolicy, RunId, RunState, run_id_text
 
 _RUN_FIELD: Final = 1
@@ -91,12 +90,6 @@ def parent_response(parent: RunId | None, revision: int) -> pb.GetParentRunRespo
 def retention_response(policy: RetentionPolicy, revision: int) -> pb.GetRunRetentionResponse:
     """Return a retention policy."""
     return pb.GetRunRetentionResponse(policy=_policy(policy), revision=revision)
-
-
-def timestamp(us: int) -> Timestamp:
-    """Return a time of microseconds since 1970 as protobuf's."""
-    seconds, micros = divmod(us, 1_000_000)
-    return Timestamp(seconds=seconds, nanos=micros * 1_000)
 
 
 def _policy(policy: RetentionPolicy) -> pb.RetentionPolicy:

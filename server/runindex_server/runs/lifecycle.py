@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Final
 
 from runindex_server.errors import InvalidStateTransition
-from runindex_server.schema.run import Run, RunState, run_id_text
+from runindex_server.schema.run import FINISHED, Run, RunState, run_id_text
 
 ACTIVE, PAUSED, COMPLETED, FAILED, CANCELLED, ARCHIVED = RunState
 
@@ -21,12 +21,6 @@ TRANSITIONS: Final[Mapping[RunState, frozenset[RunState]]] = MappingProxyType(
     }
 )
 """The canonical transitions, total: one row for each state. Source: the RunIndex plan, Phase 1."""
-
-FINISHED: Final = frozenset({COMPLETED, FAILED, CANCELLED})
-"""The states that are an outcome."""
-
-ENDED: Final = FINISHED | {ARCHIVED}
-"""The states in which a run has an end time."""
 
 OPERATIONS: Final[Mapping[RunState, str]] = MappingProxyType(
     {

@@ -12,11 +12,10 @@ from runindex_server.errors import (
     VersionMismatch,
 )
 from runindex_server.kv.api import ReadTxn, WriteTxn
-from runindex_server.runs.lifecycle import ENDED
 from runindex_server.schema import keys, records
 from runindex_server.schema.answers import Answer, RememberedAnswer, decode_answer, encode_answer
 from runindex_server.schema.derive import write_run
-from runindex_server.schema.run import Run, RunId, run_id_text
+from runindex_server.schema.run import ENDED, Run, RunId, run_id_text
 
 MINUTE_US: Final = 60_000_000
 

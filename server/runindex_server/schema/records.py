@@ -177,17 +177,17 @@ def _encode_basic(run: Run) -> bytes:
         run_id=run_id_text(run.run_id),
         state=_number(run.state),
         version=run.version,
-        create_time=_timestamp(run.create_us),
-        update_time=_timestamp(run.update_us),
+        create_time=timestamp(run.create_us),
+        update_time=timestamp(run.update_us),
         error=run.error,
         tags=run.tags,
         parent_run_id=None if run.parent is None else run_id_text(run.parent),
         outcome=_number(run.outcome),
         revision=run.revision,
-        activity_time=_timestamp(run.activity_us),
+        activity_time=timestamp(run.activity_us),
     )
     if run.end_us is not None:
-        record.end_time.CopyFrom(_timestamp(run.end_us))
+        record.end_time.CopyFrom(timestamp(run.end_us))
         seconds, micros = divmod(run.end_us - run.create_us, 1_000_000)
         record.duration.CopyFrom(Duration(seconds=seconds, nanos=micros * 1_000))
     return record.SerializeToString()
@@ -232,7 +232,7 @@ def _number(state: RunState | None) -> Any:  # noqa: ANN401  # The generated enu
     return 0 if state is None else state.value
 
 
-def _timestamp(us: int) -> Timestamp:
+def timestamp(us: int) -> Timestamp:
     """Return a time of microseconds since 1970 as protobuf's."""
     seconds, micros = divmod(us, 1_000_000)
     return Timestamp(seconds=seconds, nanos=micros * 1_000)

@@ -47,6 +47,13 @@ class RunState(IntEnum):
     ARCHIVED = 6
 
 
+FINISHED: Final = frozenset({RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED})
+"""The states that are an outcome."""
+
+ENDED: Final = FINISHED | {RunState.ARCHIVED}
+"""The states in which a run has an end time."""
+
+
 class RunView(IntEnum):
     """How much of a run to return: the numbers of `runindex.v1.RunView`."""
 

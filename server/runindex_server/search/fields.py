@@ -7,7 +7,14 @@ from uuid import UUID
 
 from runindex_server.errors import VALUE_SHOWN_CHARS_MAX, InvalidQuery
 from runindex_server.schema.document import STATE_NAMES
-from runindex_server.schema.run import DEFAULT_RUN_ID, DEFAULT_RUN_NAME, RunId, RunState, parse_run_id
+from runindex_server.schema.run import (
+    DEFAULT_RUN_ID,
+    DEFAULT_RUN_NAME,
+    FINISHED,
+    RunId,
+    RunState,
+    parse_run_id,
+)
 from runindex_server.schema.text import ends_in_word, words
 from runindex_server.search.expression import (
     Created,
@@ -36,9 +43,7 @@ ID_PREFIX_CHARS_MIN: Final = 8
 _HEX_DIGITS: Final = re.compile(r"[0-9a-f]{1,32}")
 
 _STATES: Final = {name: state for state, name in STATE_NAMES.items()}
-_OUTCOMES: Final = {
-    STATE_NAMES[state]: state for state in (RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED)
-}
+_OUTCOMES: Final = {STATE_NAMES[state]: state for state in sorted(FINISHED)}
 
 
 def word(text: str, *, position: int) -> Expression:

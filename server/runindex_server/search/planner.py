@@ -6,7 +6,7 @@ from runindex_server import limits
 from runindex_server.kv.api import ReadTxn
 from runindex_server.schema import keys, records, terms
 from runindex_server.schema.encoding import after_prefix
-from runindex_server.schema.run import DEFAULT_RUN_ID, RunId, RunState
+from runindex_server.schema.run import DEFAULT_RUN_ID, ENDED, RunId
 from runindex_server.search.expression import (
     And,
     Created,
@@ -45,9 +45,7 @@ ID_PREFIX_RUNS_MAX: Final = 1_000
 _TIME_END_US: Final = 1 << 63
 """Above every create time."""
 
-_ENDED: Final = tuple(
-    terms.state(state) for state in RunState if state not in {RunState.ACTIVE, RunState.PAUSED}
-)
+_ENDED: Final = tuple(map(terms.state, sorted(ENDED)))
 
 
 class Planner:

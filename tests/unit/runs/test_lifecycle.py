@@ -5,8 +5,8 @@ import itertools
 import pytest
 
 from runindex_server.errors import InvalidStateTransition
-from runindex_server.runs.lifecycle import ENDED, FINISHED, OPERATIONS, TRANSITIONS, transition
-from runindex_server.schema.run import Run, RunId, RunState
+from runindex_server.runs.lifecycle import OPERATIONS, TRANSITIONS, transition
+from runindex_server.schema.run import ENDED, FINISHED, Run, RunId, RunState
 
 ALL_PAIRS = list(itertools.product(RunState, RunState))
 PLAN = {
