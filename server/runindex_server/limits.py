@@ -12,6 +12,10 @@ REQUEST_BYTES_MAX: Final = 1024 * 1024
 REQUEST_ID_BYTES_MAX: Final = 64
 """A request id, UTF-8. Holds a UUID or a ULID with a prefix, and fits into a key."""
 
+REQUEST_ID_RETENTION_S_MIN: Final = 24 * 3600
+"""How long answers are remembered for request ids at least, and by default, in seconds: what the contract
+promises."""
+
 METADATA_BYTES_MAX: Final = 64 * 1024
 """A run's metadata, as the encoded Struct without reserved keys. It describes a run; data goes elsewhere."""
 

@@ -42,8 +42,8 @@ class Settings(BaseSettings):
         description="Candidate records that one search examines before it stops and says `truncated`.",
     )
     request_id_retention_s: int = Field(
-        default=24 * 3600,
-        ge=24 * 3600,
+        default=limits.REQUEST_ID_RETENTION_S_MIN,
+        ge=limits.REQUEST_ID_RETENTION_S_MIN,
         description="How long answers are remembered for request ids, in seconds.",
     )
     drain_s: float = Field(

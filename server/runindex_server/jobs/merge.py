@@ -16,8 +16,8 @@ from typing import Final, TypeAlias
 
 from runindex_server.kv.api import ReadTxn, Store, WriteTxn
 from runindex_server.schema import keys
+from runindex_server.schema.changes import Change, merged_through, read_changes
 from runindex_server.schema.encoding import encode_u64
-from runindex_server.search.changes import Change, merged_through, read_changes
 from runindex_server.search.postings import decode_posting, encode_posting, split_ordinal
 
 CHANGES_MAX: Final = 256

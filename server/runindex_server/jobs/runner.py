@@ -67,7 +67,7 @@ class JobRunner:
             except Unavailable:
                 rest_s = FAULT_S
             except RunIndexError as error:
-                _log.error("job failed", reason=error.reason, detail=str(error))  # No traceback.
+                _log.error("job failed", reason=error.reason, detail=str(error))
                 rest_s = FAULT_S
             except Exception:  # noqa: BLE001  # Whatever it was, the other jobs go on.
                 _log.exception("job failed")

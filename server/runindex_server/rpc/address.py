@@ -3,7 +3,7 @@
 import ipaddress
 
 
-class InvalidAddress(ValueError):  # Named for the fault, as every error here.
+class InvalidAddress(ValueError):
     """Not `host:port`."""
 
 

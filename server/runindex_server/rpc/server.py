@@ -54,7 +54,7 @@ OPTIONS: Final = (
 )
 
 
-class AddressInUse(Exception):  # Named for the fault, as every error here.
+class AddressInUse(Exception):
     """The address cannot be listened on."""
 
 
@@ -108,7 +108,7 @@ async def start_server(
     address: str,
     clock: Clock,
     search_budget_records: int = limits.SEARCH_BUDGET_RECORDS,
-    request_id_retention_s: int = 24 * 3600,
+    request_id_retention_s: int = limits.REQUEST_ID_RETENTION_S_MIN,
     new_run_id: Callable[[], RunId] = new_run_id,
     run_jobs: bool = True,
 ) -> Server:

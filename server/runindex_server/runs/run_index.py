@@ -46,23 +46,12 @@ from runindex_server.schema.run import (
 )
 from runindex_server.search.index import SearchIndex, SearchRequest
 
-CLOSE, PAUSE, RESUME, FAIL, CANCEL, ARCHIVE = (
-    Guard(operation=OPERATIONS[state], protects_default=True)
-    for state in (
-        RunState.COMPLETED,
-        RunState.PAUSED,
-        RunState.ACTIVE,
-        RunState.FAILED,
-        RunState.CANCELLED,
-        RunState.ARCHIVED,
-    )
-)
 DELETE = Guard(operation="delete", protects_default=True)
 UPDATE_METADATA = Guard(operation="update metadata", frozen_when_archived=True)
 ADD_TAGS = Guard(operation="add tags", frozen_when_archived=True)
 REMOVE_TAGS = Guard(operation="remove tags", frozen_when_archived=True)
 SET_RETENTION = Guard(operation="set retention")
-DELETE_AFTER = "set delete_after"
+SET_DELETE_AFTER = Guard(operation="set delete_after", protects_default=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,34 +162,32 @@ def update_run_metadata(
 
 def close_run(txn: WriteTxn, run_id: RunId, conditions: Conditions) -> Answer:
     """Complete a run."""
-    return change(txn, run_id, conditions, CLOSE, lambda run: lifecycle.transition(run, RunState.COMPLETED))
+    return _lead(txn, run_id, RunState.COMPLETED, conditions)
 
 
 def pause_run(txn: WriteTxn, run_id: RunId, conditions: Conditions) -> Answer:
     """Pause a run."""
-    return change(txn, run_id, conditions, PAUSE, lambda run: lifecycle.transition(run, RunState.PAUSED))
+    return _lead(txn, run_id, RunState.PAUSED, conditions)
 
 
 def resume_run(txn: WriteTxn, run_id: RunId, conditions: Conditions) -> Answer:
     """Resume a run."""
-    return change(txn, run_id, conditions, RESUME, lambda run: lifecycle.transition(run, RunState.ACTIVE))
+    return _lead(txn, run_id, RunState.ACTIVE, conditions)
 
 
 def fail_run(txn: WriteTxn, run_id: RunId, error: str, conditions: Conditions) -> Answer:
     """Fail a run and keep why."""
-    return change(
-        txn, run_id, conditions, FAIL, lambda run: lifecycle.transition(run, RunState.FAILED, error=error)
-    )
+    return _lead(txn, run_id, RunState.FAILED, conditions, error=error)
 
 
 def cancel_run(txn: WriteTxn, run_id: RunId, conditions: Conditions) -> Answer:
     """Cancel a run."""
-    return change(txn, run_id, conditions, CANCEL, lambda run: lifecycle.transition(run, RunState.CANCELLED))
+    return _lead(txn, run_id, RunState.CANCELLED, conditions)
 
 
 def archive_run(txn: WriteTxn, run_id: RunId, conditions: Conditions) -> Answer:
     """Archive a run."""
-    return change(txn, run_id, conditions, ARCHIVE, lambda run: lifecycle.transition(run, RunState.ARCHIVED))
+    return _lead(txn, run_id, RunState.ARCHIVED, conditions)
 
 
 def delete_run(txn: WriteTxn, run_id: RunId, conditions: Conditions) -> Answer:
@@ -359,9 +346,7 @@ def set_run_retention(
         DefaultRunProtected: The default run would be deleted by the policy.
         VersionMismatch: Its version is not the expected one.
     """
-    guard = SET_RETENTION
-    if policy.delete_after_us is not None:
-        guard = Guard(operation=DELETE_AFTER, protects_default=True)
+    guard = SET_RETENTION if policy.delete_after_us is None else SET_DELETE_AFTER
     return change(txn, run_id, conditions, guard, lambda run: replace(run, retention=policy))
 
 
@@ -372,6 +357,16 @@ def get_run_retention(txn: ReadTxn, run_id: RunId) -> RetentionPolicy:
         RunNotFound: No run has this id.
     """
     return load(txn, run_id).retention
+
+
+def _lead(
+    txn: WriteTxn, run_id: RunId, to_state: RunState, conditions: Conditions, *, error: str | None = None
+) -> Answer:
+    """Lead a run to a state, as the lifecycle calls do."""
+    guard = Guard(operation=OPERATIONS[to_state], protects_default=True)
+    return change(
+        txn, run_id, conditions, guard, lambda run: lifecycle.transition(run, to_state, error=error)
+    )
 
 
 def _flags(include_archived: bool) -> tuple[bool, ...]:  # noqa: FBT001  # A flag turned into flags.

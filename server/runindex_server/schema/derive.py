@@ -8,12 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from runindex_server import limits
-from runindex_server.errors import Overloaded
 from runindex_server.kv.api import WriteTxn
 from runindex_server.schema import keys, records
-from runindex_server.schema._generated import run_record_pb2 as pb
-from runindex_server.schema.encoding import decode_u64
+from runindex_server.schema.changes import Change, append_change
 from runindex_server.schema.run import Run
 from runindex_server.schema.terms import terms_of
 
@@ -80,21 +77,7 @@ def write_run(txn: WriteTxn, old: Run | None, new: Run | None, *, revision: int)
         delta = after.counters.get(key, 0) - before.counters.get(key, 0)
         if delta:
             txn.add(key, delta)
-    ordinal = (new or old).ordinal  # type: ignore[union-attr]  # One of them is a run.
-    _write_terms(txn, before.terms, after.terms, ordinal=ordinal, revision=revision)
-
-
-def _write_terms(
-    txn: WriteTxn, before: frozenset[bytes], after: frozenset[bytes], *, ordinal: int, revision: int
-) -> None:
-    """Append the changed terms to those that wait to be merged."""
-    if before == after:
-        return
-    merged = txn.get(keys.MERGED_THROUGH)
-    if revision - (0 if merged is None else decode_u64(merged)) > limits.PENDING_ROWS_MAX:
-        raise Overloaded("the merge of the search index")
-    pending = pb.PendingTerms(
-        ordinal=ordinal, added=sorted(after - before), removed=sorted(before - after)
-    ).SerializeToString()
-    key = keys.pending_terms(revision)
-    txn.put(key, records.seal(key, pending))
+    if before.terms != after.terms:
+        ordinal = (new or old).ordinal  # type: ignore[union-attr]  # One of them is a run.
+        added, removed = after.terms - before.terms, before.terms - after.terms
+        append_change(txn, Change(revision, ordinal, added, removed))

@@ -15,7 +15,7 @@ STORAGE_VERSION: Final = 1
 """The version of keys and records that this server writes, and the newest that it reads."""
 
 
-class StorageVersionUnknown(Exception):  # Named for the fault, as every error here.
+class StorageVersionUnknown(Exception):
     """A newer server wrote the store."""
 
 

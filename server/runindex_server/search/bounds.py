@@ -66,7 +66,7 @@ class Block:
         return BitMap(range(first, last_end))
 
 
-def evaluate(plan: Plan, block: Block) -> Bounds:  # One for each kind of plan.
+def evaluate(plan: Plan, block: Block) -> Bounds:
     """Return the runs of a block that match a plan.
 
     Raises:

@@ -19,9 +19,7 @@ from runindex_server.search.expression import (
 )
 
 
-def matches(  # One for each kind.
-    document: Document, expression: Expression, *, now_us: int
-) -> bool:
+def matches(document: Document, expression: Expression, *, now_us: int) -> bool:
     """Tell whether a run matches a query.
 
     Args:

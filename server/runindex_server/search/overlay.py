@@ -8,7 +8,7 @@ from typing import Final
 from pyroaring import BitMap
 
 from runindex_server.kv.api import ReadTxn
-from runindex_server.search.changes import Change, merged_through, read_changes
+from runindex_server.schema.changes import Change, merged_through, read_changes
 from runindex_server.search.postings import split_ordinal
 
 SPENT_CHANGES_MAX: Final = 1_024

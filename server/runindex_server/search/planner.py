@@ -57,7 +57,7 @@ class Planner:
         self._overlay = overlay
         self._now_us = now_us
 
-    def plan(self, expression: Expression) -> Plan:  # One for each kind.
+    def plan(self, expression: Expression) -> Plan:
         """Return the plan of a query.
 
         Raises:

@@ -14,9 +14,9 @@ from runindex_server.jobs import merge
 from runindex_server.jobs.merge import merge_step
 from runindex_server.kv.api import WRITE_BYTES_MAX
 from runindex_server.schema import keys, records
+from runindex_server.schema.changes import merged_through
 from runindex_server.schema.run import RunState
 from runindex_server.schema.terms import EVERY_RUN, terms_of
-from runindex_server.search.changes import merged_through
 from runindex_server.search.postings import BLOCK_SIZE, decode_posting, encode_posting
 from tests.support.counting_store import CountingStore
 from tests.support.search_world import World, drive, make_run

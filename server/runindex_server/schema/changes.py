@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
-from runindex_server.errors import StoreCorrupt
+from runindex_server import limits
+from runindex_server.errors import Overloaded, StoreCorrupt
 from runindex_server.kv.api import ReadTxn, WriteTxn
 from runindex_server.schema import keys, records
 from runindex_server.schema._generated import run_record_pb2 as pb
@@ -33,6 +34,21 @@ def merged_through(txn: ReadTxn | WriteTxn) -> int:
     """Return the revision through which all changes are in the postings; those after it may be pending."""
     row = txn.get(keys.MERGED_THROUGH)
     return 0 if row is None else decode_u64(row)
+
+
+def append_change(txn: WriteTxn, change: Change) -> None:
+    """Append a change to the pending list.
+
+    Raises:
+        Overloaded: Too many changes wait to be merged.
+    """
+    if change.revision - merged_through(txn) > limits.PENDING_ROWS_MAX:
+        raise Overloaded("the merge of the search index")
+    pending = pb.PendingTerms(
+        ordinal=change.ordinal, added=sorted(change.added), removed=sorted(change.removed)
+    )
+    key = keys.pending_terms(change.revision)
+    txn.put(key, records.seal(key, pending.SerializeToString()))
 
 
 def read_changes(txn: ReadTxn, *, after: int, through: int) -> Iterator[Change]:
