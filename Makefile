@@ -60,6 +60,14 @@ cov: setup ## Run all tests, and tell which branches none of them takes
 ratio: setup ## Measure what a create costs beside an empty call
 	@$(BIN)/python -m benchmarks.ratio
 
+.PHONY: upkeep
+upkeep: setup ## Measure compacting, verifying, backing up, restoring and shrinking 200,000 runs
+	@$(BIN)/python -m benchmarks.upkeep
+
+.PHONY: cascade
+cascade: setup ## Measure what other writers notice while a run with a million entries is erased
+	@$(BIN)/python -m benchmarks.cascade
+
 .PHONY: fmt
 fmt: setup ## Format code and protos
 	$(BIN)/ruff check --quiet --select I --fix

@@ -22,7 +22,7 @@ from runindex_server.errors import Reason
 from runindex_server.kv import api
 from runindex_server.rpc.status import STATUS_CODES
 from runindex_server.runs.lifecycle import OPERATIONS, TRANSITIONS
-from runindex_server.schema import keys
+from runindex_server.schema import data_keys, keys
 from runindex_server.settings import Settings
 from scripts import contract
 
@@ -163,6 +163,12 @@ def methods_table() -> str:
     return table(("", "in the plan", "RPC", "what it does"), rows)
 
 
+def service_table(service: str) -> str:
+    """Return the methods of a service that is not in the RunIndex plan."""
+    rows = [(f"`{method.name}`", first_sentence(method.comment)) for method in contract.methods(service)]
+    return table(("RPC", "what it does"), rows)
+
+
 def keys_table() -> str:
     """Return the subspaces of the store, by tag."""
     rows = [
@@ -170,6 +176,15 @@ def keys_table() -> str:
         for space in sorted(keys.SUBSPACES, key=lambda space: space.tag)
     ]
     return table(("tag", "rows", "key after the tag", "value"), rows)
+
+
+def data_keys_table() -> str:
+    """Return the parts of what a run holds, by number."""
+    rows = [
+        (f"`0x{part.number:02x}`", part.name, code(part.parts), part.value)
+        for part in sorted(data_keys.PARTS, key=lambda part: part.number)
+    ]
+    return table(("part", "rows", "key after the part", "value"), rows)
 
 
 def code(text: str) -> str:
@@ -190,11 +205,14 @@ def first_sentence(text: str) -> str:
 
 
 TABLES: Final[dict[str, Callable[[], str]]] = {
+    "data-keys": data_keys_table,
     "errors": errors_table,
     "keys": keys_table,
     "lifecycle": lifecycle_table,
     "limits": lambda: limits_table(limits),
+    "maintenance-methods": lambda: service_table("Maintenance"),
     "methods": methods_table,
+    "run-data-methods": lambda: service_table("RunData"),
     "settings": settings_table,
     "store-limits": lambda: limits_table(api),
 }

@@ -9,8 +9,9 @@ from typing import Any, Final
 import grpc
 import pytest
 
+from runindex.v1 import run_data_pb2_grpc as data_grpc
 from runindex.v1 import run_index_pb2_grpc as pb_grpc
-from runindex_server.kv.api import Store
+from runindex_server.kv.engine import MaintainedStore
 from runindex_server.kv.lmdb_store import open_lmdb
 from runindex_server.kv.memory_store import MemoryStore
 from runindex_server.logs import configure_logs
@@ -59,10 +60,10 @@ def store_kind(request: pytest.FixtureRequest) -> str:
 def _opener(kind: str, clock: ManualClock, data_dir: Path) -> OpenStore:
     """Return what opens a store of a kind, the same one again when it is kept on disk."""
 
-    async def open_memory() -> Store:
+    async def open_memory() -> MaintainedStore:
         return MemoryStore(clock=clock, initialise=initialise)
 
-    async def open_disk() -> Store:
+    async def open_disk() -> MaintainedStore:
         return open_lmdb(data_dir, clock=clock, map_bytes=MAP_BYTES, initialise=initialise, on_fatal=_fatal)
 
     return open_memory if kind == "memory" else open_disk
@@ -106,6 +107,12 @@ def channel(server: RunningServer) -> Iterator[grpc.Channel]:
 def stub(channel: grpc.Channel) -> pb_grpc.RunIndexStub:
     """Return the generated stub."""
     return pb_grpc.RunIndexStub(channel)
+
+
+@pytest.fixture
+def data(channel: grpc.Channel) -> data_grpc.RunDataStub:
+    """Return the generated stub of RunData."""
+    return data_grpc.RunDataStub(channel)
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ RunIndexError
 │   ├── InvalidState · InvalidPageSize · InvalidPageToken · InvalidQuery
 │   ├── InvalidRetentionPolicy · InvalidField · UnparsableRequest · RequestIdReused
 ├── RunNotFound · ParentRunNotFound · RunAlreadyExists
-├── InvalidStateTransition · DefaultRunProtected · RunArchived · LimitExceeded
-├── VersionMismatch
+├── ValueNotFound · StateNotFound · DocumentNotFound · PointerNotFound
+├── InvalidStateTransition · DefaultRunProtected · RunArchived · LimitExceeded · ClockJumped
+├── VersionMismatch · ValueMismatch
 ├── RequestTooLarge · StoreFull
 ├── Unavailable
 │   ├── Overloaded · StoreClosed · CommitOutcomeUnknown
@@ -44,13 +45,19 @@ class Reason(StrEnum):
     REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
     RUN_NOT_FOUND = "RUN_NOT_FOUND"
     PARENT_RUN_NOT_FOUND = "PARENT_RUN_NOT_FOUND"
+    VALUE_NOT_FOUND = "VALUE_NOT_FOUND"
+    STATE_NOT_FOUND = "STATE_NOT_FOUND"
+    DOCUMENT_NOT_FOUND = "DOCUMENT_NOT_FOUND"
+    POINTER_NOT_FOUND = "POINTER_NOT_FOUND"
     RUN_ALREADY_EXISTS = "RUN_ALREADY_EXISTS"
     INVALID_STATE_TRANSITION = "INVALID_STATE_TRANSITION"
     DEFAULT_RUN_PROTECTED = "DEFAULT_RUN_PROTECTED"
     RUN_ARCHIVED = "RUN_ARCHIVED"
     LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
     READ_ONLY = "READ_ONLY"
+    CLOCK_JUMPED = "CLOCK_JUMPED"
     VERSION_MISMATCH = "VERSION_MISMATCH"
+    VALUE_MISMATCH = "VALUE_MISMATCH"
     REQUEST_TOO_LARGE = "REQUEST_TOO_LARGE"
     STORE_FULL = "STORE_FULL"
     RATE_LIMITED = "RATE_LIMITED"
@@ -280,6 +287,53 @@ class ParentRunNotFound(RunIndexError):
         super().__init__(f"No run has the id {parent_run_id}, given as parent.", parentRunId=parent_run_id)
 
 
+class ValueNotFound(RunIndexError):
+    """A key holds no value, or no such version of it is kept."""
+
+    reason = Reason.VALUE_NOT_FOUND
+
+    def __init__(self, run_id: str, key: str, *, version: int | None = None) -> None:
+        """Take the canonical id, the key, and the version if one was asked for."""
+        super().__init__(_nothing_there(f"the key {key!r}", run_id, version), runId=run_id, key=key)
+
+
+class StateNotFound(RunIndexError):
+    """A state cell was never set, or no such version of it is kept."""
+
+    reason = Reason.STATE_NOT_FOUND
+
+    def __init__(self, run_id: str, cell: str, *, version: int | None = None) -> None:
+        """Take the canonical id, the cell's name, and the version if one was asked for."""
+        super().__init__(_nothing_there(f"the state cell {cell!r}", run_id, version), runId=run_id, cell=cell)
+
+
+class DocumentNotFound(RunIndexError):
+    """There is no such document, or no such version of it is kept."""
+
+    reason = Reason.DOCUMENT_NOT_FOUND
+
+    def __init__(self, run_id: str, document: str, *, version: int | None = None) -> None:
+        """Take the canonical id, the document's name, and the version if one was asked for."""
+        message = _nothing_there(f"the document {document!r}", run_id, version)
+        super().__init__(message, runId=run_id, document=document)
+
+
+class PointerNotFound(RunIndexError):
+    """A document has no such place."""
+
+    reason = Reason.POINTER_NOT_FOUND
+
+    def __init__(self, run_id: str, document: str, pointer: str) -> None:
+        """Take the canonical id, the document's name, and the pointer."""
+        shown = pointer[:VALUE_SHOWN_CHARS_MAX]
+        super().__init__(
+            f"The document {document!r} of run {run_id} has no place {shown!r}; read it to see what it has.",
+            runId=run_id,
+            document=document,
+            pointer=shown,
+        )
+
+
 class RunAlreadyExists(RunIndexError):
     """A run has this id."""
 
@@ -352,17 +406,49 @@ class LimitExceeded(RunIndexError):
         )
 
 
+class ClockJumped(RunIndexError):
+    """The wall clock has jumped forward, and nothing is removed until it is trusted again."""
+
+    reason = Reason.CLOCK_JUMPED
+
+    def __init__(self, *, ahead_us: int) -> None:
+        """Take how far it jumped."""
+        ahead_s = ahead_us // 1_000_000
+        super().__init__(
+            f"The wall clock has jumped {ahead_s} seconds forward. Nothing is removed until as much time has "
+            "passed; if the clock is right, say so with trust_clock.",
+            aheadSeconds=str(ahead_s),
+        )
+
+
 class VersionMismatch(RunIndexError):
-    """The run's version is not the expected one."""
+    """The version of the run, or of something that it holds, is not the expected one."""
 
     reason = Reason.VERSION_MISMATCH
 
-    def __init__(self, run_id: str, *, expected_version: int, current_version: int) -> None:
-        """Take both versions."""
+    def __init__(self, run_id: str, *, expected_version: int, current_version: int, of: str = "") -> None:
+        """Take both versions, and what it is of, such as `the key 'k'`, when it is not the run itself."""
+        what = f"{of[:1].upper()}{of[1:]} of run {run_id}" if of else f"Run {run_id}"
         super().__init__(
-            f"Run {run_id} is at version {current_version}, not {expected_version}; read it again.",
+            f"{what} is at version {current_version}, not {expected_version}; read it again.",
             runId=run_id,
             expectedVersion=str(expected_version),
+            currentVersion=str(current_version),
+        )
+
+
+class ValueMismatch(RunIndexError):
+    """A state cell does not hold the expected value."""
+
+    reason = Reason.VALUE_MISMATCH
+
+    def __init__(self, run_id: str, cell: str, *, current_version: int) -> None:
+        """Take the canonical id, the cell's name, and its version; 0 when it was never set."""
+        super().__init__(
+            f"The state cell {cell!r} of run {run_id}, at version {current_version}, does not hold the "
+            "expected value; read it again.",
+            runId=run_id,
+            cell=cell,
             currentVersion=str(current_version),
         )
 
@@ -463,3 +549,10 @@ class InternalFault(RunIndexError):
     def __init__(self, error_id: str) -> None:
         """Take the id that the log carries too."""
         super().__init__(f"The server failed; its log tells why under {error_id}.", errorId=error_id)
+
+
+def _nothing_there(what: str, run_id: str, version: int | None) -> str:
+    """Return the sentence for what is not there."""
+    if version is None:
+        return f"Run {run_id} holds nothing under {what}."
+    return f"Run {run_id} keeps no version {version} of {what}."

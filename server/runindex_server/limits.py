@@ -42,16 +42,16 @@ QUERY_DEPTH_MAX: Final = 32
 """Parentheses and negations inside each other in a search query. Bounds recursion."""
 
 PAGE_SIZE_DEFAULT: Final = 100
-"""Runs of a page when the caller names no number."""
+"""Items of a page when the caller names no number."""
 
 SEARCH_PAGE_SIZE_DEFAULT: Final = 10
 """Runs of a page of search when the caller names no number. The RunIndex plan's default."""
 
 PAGE_SIZE_MAX: Final = 1_000
-"""Runs of a page; a larger number is taken as this."""
+"""Items of a page; a larger number is taken as this."""
 
 PAGE_BYTES_MAX: Final = 2 * 1024 * 1024
-"""Runs of a page, encoded; the page ends before the run that would pass it, but holds at least one. Half of
+"""Items of a page, encoded; the page ends before the one that would pass it, but holds at least one. Half of
 what a gRPC client takes by default."""
 
 SKIP_MAX: Final = 100_000
@@ -73,8 +73,35 @@ PENDING_ROWS_MAX: Final = 16_384
 """Changes of the search index that wait to be merged; beyond it writes are refused until merging has caught
 up. Bounds what a search lays over the merged index."""
 
+NAME_BYTES_MAX: Final = 128
+"""The name of a key, a stream, a state cell or a document, UTF-8, and the prefix of one. Fits into a key."""
+
+DATA_VALUE_BYTES_MAX: Final = 256 * 1024
+"""A data value, encoded: JSON as `google.protobuf.Value`, or bytes. Larger things belong into files."""
+
+DATA_DEPTH_MAX: Final = 20
+"""Levels of JSON in a data value, the outermost being the first. As for metadata."""
+
+POINTER_BYTES_MAX: Final = 1024
+"""A JSON pointer, UTF-8."""
+
+EVENTS_MAX: Final = 1_000
+"""Events of one call. Bounds what one write holds up."""
+
 RETENTION_COUNT_MAX: Final = 2**53
 """The N of `keep_latest_n`. What every client language can hold exactly."""
 
 RETENTION_DURATION_US_MAX: Final = 315_576_000_000 * 1_000_000
 """A retention duration: what `google.protobuf.Duration` holds, 10,000 years."""
+
+RETENTION_INTERVAL_S: Final = 600
+"""Default of the setting: seconds from one compaction, which enforces retention, to the next."""
+
+DRIFTS_TOLD_MAX: Final = 1_000
+"""Drifts that one verification tells; it counts them all."""
+
+BACKLOG_COUNTED_MAX: Final = 10_000
+"""How far status counts what waits in the background."""
+
+BACKUP_CHUNK_BYTES: Final = 1024 * 1024
+"""A piece of a backup."""

@@ -46,6 +46,17 @@ class Settings(BaseSettings):
         ge=limits.REQUEST_ID_RETENTION_S_MIN,
         description="How long answers are remembered for request ids, in seconds.",
     )
+    default_retention: str = Field(
+        default="keep_all",
+        description="What acts on runs without a retention policy of their own: `keep_all`, "
+        "`keep_latest_n=10`, `keep_duration=30d` or `delete_after=90d` (in `s`, `m`, `h`, `d` or `w`).",
+    )
+    retention_interval_s: int = Field(
+        default=limits.RETENTION_INTERVAL_S,
+        ge=0,
+        description="From one compaction, which enforces retention, to the next, in seconds; 0 for none but those "
+        "that are asked for.",
+    )
     drain_s: float = Field(
         default=20.0,
         ge=0,

@@ -58,6 +58,8 @@ def test_it_lists_services_and_methods(grpcurl: Run) -> None:
     assert services == [
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
+        "runindex.v1.Maintenance",
+        "runindex.v1.RunData",
         "runindex.v1.RunIndex",
     ]
     assert len(methods) == 24

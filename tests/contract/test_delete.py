@@ -1,8 +1,8 @@
-"""Deleting a run: the tests that the RunIndex plan names, and ours beside them.
+"""Deleting a run: the tests that the RunIndex plan names, and ours beside them."""
 
-Its four tests of what a run holds come with RunData, by which runs hold data: test_delete_cascades_kv,
-test_delete_cascades_events, test_delete_cascades_state, test_delete_cascades_json.
-"""
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
 from grpc import StatusCode as Code
@@ -26,6 +26,31 @@ from tests.support.calls import (
     get,
     list_ids,
     search_ids,
+)
+from tests.support.data_calls import (
+    NOTHING_HELD,
+    Data,
+    append,
+    count_events,
+    delete_document,
+    delete_value,
+    documents,
+    draft,
+    events,
+    get_document,
+    get_state,
+    get_value,
+    held_by,
+    history,
+    json_value,
+    merge_document,
+    put,
+    set_document,
+    set_state,
+    states,
+    swap,
+    value,
+    values,
 )
 from tests.support.methods import MUTATIONS, NEEDS_THE_RUN, build, call
 from tests.support.server import RunningServer
@@ -72,6 +97,108 @@ def test_delete_default_run_error(stub: Stub) -> None:
     )
 
     assert get(stub, DEFAULT) == before
+
+
+def check_cascade(stub: Stub, data: Data, run_id: str, gone: list[Callable[[], Any]], **held: int) -> None:
+    """Delete a run, and check that the receipt has what it held, and that neither it nor a new one shows it.
+
+    Args:
+        stub: The stub.
+        data: The stub of RunData.
+        run_id: The run.
+        gone: Reads of what it held, each of which is answered before.
+        held: What it held, as the receipt calls it.
+    """
+    assert all(read() for read in gone)
+
+    assert delete(stub, run_id).receipt == pb.DeleteReceipt(**held)
+
+    for read in gone:
+        check_refused(read, Code.NOT_FOUND, "RUN_NOT_FOUND", runId=run_id)
+    create(stub, run_id=run_id)
+    assert held_by(data, run_id) == NOTHING_HELD
+    assert delete(stub, run_id).receipt == NOTHING
+
+
+def test_delete_cascades_kv(stub: Stub, data: Data) -> None:
+    """Keys go with all their versions; those that hold something are counted, and the bytes of all."""
+    run_id = create(stub).run_id
+    held = ["a", {"b": [1, None]}, b"c" * 1_000, "d"]
+    put(data, run_id, "k", held[0])
+    put(data, run_id, "k", held[1])
+    put(data, run_id, "gone", held[2])
+    delete_value(data, run_id, "gone")
+    put(data, run_id, "other", held[3])
+    gone: list[Callable[[], Any]] = [
+        partial(get_value, data, run_id, "k"),
+        partial(get_value, data, run_id, "k", 1),
+        partial(get_value, data, run_id, "gone", 2),
+        partial(values, data, run_id),
+        partial(history, data, run_id, "gone"),
+    ]
+
+    check_cascade(stub, data, run_id, gone, kv_keys=2, bytes=sum(value(each).ByteSize() for each in held))
+
+
+def test_delete_cascades_events(stub: Stub, data: Data) -> None:
+    """Events of all streams go."""
+    run_id = create(stub).run_id
+    append(data, run_id, draft("s", "a"), draft("t", b"b"), draft("s", [1]))
+    append(data, run_id, draft("s", None))
+    gone: list[Callable[[], Any]] = [
+        partial(events, data, run_id),
+        partial(events, data, run_id, stream="t"),
+        partial(events, data, run_id, stream="s", backwards=True),
+        partial(count_events, data, run_id),
+        partial(count_events, data, run_id, "s"),
+    ]
+
+    held_bytes = sum(value(each).ByteSize() for each in ("a", b"b", [1], None))
+    check_cascade(stub, data, run_id, gone, events=4, bytes=held_bytes)
+
+
+def test_delete_cascades_state(stub: Stub, data: Data) -> None:
+    """State cells go, with the values that they had before."""
+    run_id = create(stub).run_id
+    set_state(data, run_id, "c", "a")
+    swap(data, run_id, "c", "a", {"b": 1})
+    set_state(data, run_id, "other", b"")
+    gone: list[Callable[[], Any]] = [
+        partial(get_state, data, run_id, "c"),
+        partial(get_state, data, run_id, "c", 1),
+        partial(states, data, run_id),
+        partial(states, data, run_id, "o"),
+    ]
+
+    held_bytes = sum(value(each).ByteSize() for each in ("a", {"b": 1}, b""))
+    check_cascade(stub, data, run_id, gone, state_cells=2, bytes=held_bytes)
+
+
+def test_delete_cascades_json(stub: Stub, data: Data) -> None:
+    """Documents go, however each version of them was made."""
+    run_id = create(stub).run_id
+    set_document(data, run_id, "d", {"a": [1, 2]})
+    set_document(data, run_id, "d", 3, "/a/-")
+    merge_document(data, run_id, "d", {"b": "c"})
+    delete_document(data, run_id, "d", "/a/0")
+    set_document(data, run_id, "gone", "text")
+    delete_document(data, run_id, "gone")
+    gone: list[Callable[[], Any]] = [
+        partial(get_document, data, run_id, "d"),
+        partial(get_document, data, run_id, "d", "/a/0", 1),
+        partial(get_document, data, run_id, "gone", version=2),
+        partial(documents, data, run_id),
+    ]
+
+    versions: list[Any] = [
+        {"a": [1, 2]},
+        {"a": [1, 2, 3]},
+        {"a": [1, 2, 3], "b": "c"},
+        {"a": [2, 3], "b": "c"},
+        "text",
+    ]
+    held_bytes = sum(json_value(each).ByteSize() for each in versions)
+    check_cascade(stub, data, run_id, gone, documents=1, bytes=held_bytes)
 
 
 @pytest.mark.parametrize("merged", [False, True])

@@ -39,7 +39,7 @@ DURATION_MAX: Final = Duration(seconds=315_576_000_000)
 
 
 def test_set_retention_keep_all(stub: Stub, clock: ManualClock) -> None:
-    """Keeping everything takes a policy away."""
+    """Keeping everything takes the place of another policy."""
     run = create(stub)
     set_retention(stub, run.run_id, KEEP_3)
     now_us = clock.advance(SECOND_US)
@@ -334,3 +334,16 @@ def test_policies_persist_across_restart(stub: Stub, restart: Restart) -> None:
     for run_id, policy in made.items():
         assert get_retention(again, run_id) == policy
         assert get(again, run_id).metadata == struct({"k": 1})
+
+
+def test_keep_all_on_a_run_without_a_policy_shows_no_change(stub: Stub) -> None:
+    """Whether it has ended or not."""
+    for end in (pb.RUN_STATE_ACTIVE, pb.RUN_STATE_COMPLETED):
+        run = create_in(stub, end)
+
+        answer = set_retention(stub, run.run_id, KEEP_ALL)
+
+        assert (answer.version, answer.update_time) == (run.version, run.update_time)
+        assert answer.revision == run.revision
+        assert get(stub, run.run_id) == run
+        assert get_retention(stub, run.run_id) == KEEP_ALL

@@ -3,10 +3,11 @@
 from typing import Any, Final
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from runindex.v1 import run_index_pb2 as pb
 from tests.support.calls import DEFAULT, Stub, archive, create, fail, get, set_retention
-from tests.support.methods import COLLECTIONS, KEEP_3, build, call
+from tests.support.methods import COLLECTIONS, build, call
 
 RUN_METHODS: Final = ("GetRun", *COLLECTIONS)
 
@@ -14,7 +15,7 @@ RUN_METHODS: Final = ("GetRun", *COLLECTIONS)
 def rich_run(stub: Stub) -> pb.Run:
     """Create a run that has every field, and return it whole."""
     run_id = create(stub, tags=["old", "b"], metadata={"k": "word"}, parent=DEFAULT).run_id
-    set_retention(stub, run_id, KEEP_3)
+    set_retention(stub, run_id, pb.RetentionPolicy(delete_after=Duration(seconds=1)))
     fail(stub, run_id)
     archive(stub, run_id)
     run = get(stub, run_id)

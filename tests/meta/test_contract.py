@@ -7,6 +7,7 @@ import pytest
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, MethodDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
+from runindex.v1 import maintenance_pb2, run_data_pb2
 from runindex.v1 import run_index_pb2 as pb
 from runindex_server.errors import Reason
 from runindex_server.rpc.status import STATUS_CODES
@@ -15,9 +16,14 @@ from runindex_server.schema.run import RunState, RunView
 from scripts import contract
 
 SERVICE: Final = pb.DESCRIPTOR.services_by_name["RunIndex"]
+RUN_DATA: Final = run_data_pb2.DESCRIPTOR.services_by_name["RunData"]
+MAINTENANCE: Final = maintenance_pb2.DESCRIPTOR.services_by_name["Maintenance"]
 METHODS: Final = {method.name: method for method in SERVICE.methods}
+DATA_METHODS: Final = {method.name: method for method in RUN_DATA.methods}
+MAINTENANCE_METHODS: Final = {method.name: method for method in MAINTENANCE.methods}
+ALL_METHODS: Final = METHODS | DATA_METHODS | MAINTENANCE_METHODS
 
-READS: Final = {
+RUN_INDEX_READS: Final = {
     "GetRun",
     "ListRuns",
     "RunExists",
@@ -30,10 +36,34 @@ READS: Final = {
     "GetParentRun",
     "GetRunRetention",
 }
-CREATES: Final = {"CreateRun", "CreateChildRun"}
-COLLECTIONS: Final = {"ListRuns", "QueryRunsByState", "QueryRunsByTag", "SearchRuns", "GetChildRuns"}
+DATA_READS: Final = {
+    "GetValue",
+    "ListValues",
+    "GetValueHistory",
+    "ReadEvents",
+    "CountEvents",
+    "GetState",
+    "ListStates",
+    "GetDocument",
+    "ListDocuments",
+}
+MAINTENANCE_READS: Final = {"GetStatus", "Verify", "Backup"}
+READS: Final = RUN_INDEX_READS | DATA_READS | MAINTENANCE_READS
 
-every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+UNCONDITIONAL: Final = {"Compact"}
+"""What writes, and is safe to repeat without a request id."""
+
+CREATES: Final = {"CreateRun", "CreateChildRun"}
+WITHOUT_A_VERSION: Final = CREATES | UNCONDITIONAL | {"AppendEvents", "CompareAndSetState"}
+"""What makes something new, compares something else, or concerns no run of its own."""
+
+COLLECTIONS: Final = {"ListRuns", "QueryRunsByState", "QueryRunsByTag", "SearchRuns", "GetChildRuns"}
+DATA_COLLECTIONS: Final = {"ListValues", "GetValueHistory", "ReadEvents", "ListStates", "ListDocuments"}
+STREAMS: Final = {"Compact", "Verify", "Backup"}
+
+every_method = pytest.mark.parametrize("method", ALL_METHODS.values(), ids=ALL_METHODS)
+every_run_index_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+every_data_method = pytest.mark.parametrize("method", DATA_METHODS.values(), ids=DATA_METHODS)
 
 
 def numbers(message: Descriptor) -> dict[str, int]:
@@ -64,7 +94,7 @@ def test_reads_and_nothing_else_have_no_side_effects(method: MethodDescriptor) -
 def test_every_mutation_and_no_read_has_a_request_id(method: MethodDescriptor) -> None:
     field = method.input_type.fields_by_name.get("request_id")
 
-    if method.name in READS:
+    if method.name in READS | UNCONDITIONAL:
         assert field is None
     else:
         assert field is not None
@@ -72,10 +102,10 @@ def test_every_mutation_and_no_read_has_a_request_id(method: MethodDescriptor) -
 
 
 @every_method
-def test_every_mutation_of_a_run_can_expect_a_version(method: MethodDescriptor) -> None:
+def test_every_mutation_of_what_has_versions_can_expect_one(method: MethodDescriptor) -> None:
     field = method.input_type.fields_by_name.get("expected_version")
 
-    if method.name in READS | CREATES:
+    if method.name in READS | WITHOUT_A_VERSION:
         assert field is None
     else:
         assert field is not None
@@ -89,7 +119,7 @@ def test_every_response_has_the_revision(method: MethodDescriptor) -> None:
     assert (field.number, field.type, field.has_presence) == (15, FieldDescriptor.TYPE_UINT64, False)
 
 
-@every_method
+@every_run_index_method
 def test_every_collection_is_paged_alike(method: MethodDescriptor) -> None:
     paging = {"page_size": 10, "page_token": 11, "view": 13} if method.name in COLLECTIONS else {}
     if method.name == "ListRuns":
@@ -106,7 +136,70 @@ def test_every_collection_is_paged_alike(method: MethodDescriptor) -> None:
     assert answered.get("next_page_token") == (2 if method.name in COLLECTIONS else None)
 
 
+@every_data_method
+def test_every_collection_of_data_is_paged_alike(method: MethodDescriptor) -> None:
+    is_collection = method.name in DATA_COLLECTIONS
+    asked, answered = numbers(method.input_type), numbers(method.output_type)
+
+    assert (asked.get("page_size"), asked.get("page_token")) == ((10, 11) if is_collection else (None, None))
+    assert answered.get("next_page_token") == (2 if is_collection else None)
+    assert not {"skip", "view", "limit", "offset"} & asked.keys()
+    if is_collection:
+        size, token = (method.input_type.fields_by_name[name] for name in ("page_size", "page_token"))
+        assert (size.type, token.type) == (FieldDescriptor.TYPE_INT32, FieldDescriptor.TYPE_STRING)
+        assert method.output_type.fields[0].is_repeated
+
+
+@every_data_method
+def test_every_call_of_data_names_its_run_first(method: MethodDescriptor) -> None:
+    first = method.input_type.fields[0]
+
+    assert (first.name, first.number, first.type) == ("run_id", 1, FieldDescriptor.TYPE_STRING)
+    assert not first.has_presence
+
+
+@every_data_method
+def test_every_write_of_data_tells_when(method: MethodDescriptor) -> None:
+    time = "append_time" if method.name == "AppendEvents" else "write_time"
+    field = method.output_type.fields_by_name.get(time)
+
+    assert (field is None) == (method.name in DATA_READS)
+    if field is not None:
+        assert (field.number, field.message_type.full_name) == (2, "google.protobuf.Timestamp")
+
+
 @every_method
+def test_long_work_and_nothing_else_answers_piece_by_piece(method: MethodDescriptor) -> None:
+    assert method.server_streaming == (method.name in STREAMS)
+    assert not method.client_streaming
+
+
+@every_method
+def test_every_method_has_messages_of_its_own(method: MethodDescriptor) -> None:
+    assert (method.input_type.name, method.output_type.name) == (
+        f"{method.name}Request",
+        f"{method.name}Response",
+    )
+
+
+def test_no_two_services_share_the_name_of_a_method() -> None:
+    assert len(ALL_METHODS) == len(METHODS) + len(DATA_METHODS) + len(MAINTENANCE_METHODS)
+    assert (len(METHODS), len(DATA_METHODS), len(MAINTENANCE_METHODS)) == (24, 17, 4)
+
+
+def test_a_read_returns_what_a_list_holds() -> None:
+    for item, reader, lister in (
+        ("KeyValue", "GetValue", "ListValues"),
+        ("KeyValue", "GetValue", "GetValueHistory"),
+        ("StateCell", "GetState", "ListStates"),
+        ("Document", "GetDocument", "ListDocuments"),
+    ):
+        read = DATA_METHODS[reader].output_type.fields_by_name["item"]
+        listed = DATA_METHODS[lister].output_type.fields_by_name["items"]
+        assert read.message_type.name == listed.message_type.name == item
+
+
+@every_run_index_method
 def test_a_run_is_always_called_run_id_and_comes_first(method: MethodDescriptor) -> None:
     first = {"CreateRun": "run_id", "CreateChildRun": "parent_run_id"}.get(method.name)
     asked = numbers(method.input_type)

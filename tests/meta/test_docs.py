@@ -13,6 +13,7 @@ import typer.main
 from runindex_server import cli, limits
 from runindex_server.errors import Reason
 from runindex_server.schema import keys
+from runindex_server.schema.data_keys import PARTS, DataKeys, ItemKind, ItemVersionRef, Part
 from runindex_server.schema.run import DEFAULT_RUN_ID, RunState, parse_run_id
 from runindex_server.settings import Settings
 from scripts import contract, render_docs
@@ -24,7 +25,7 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=shown)
 
 FENCED: Final = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK: Final = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-EXAMPLE: Final = re.compile(r"^(keys\..+)\n = ([0-9a-f ]+)$", re.MULTILINE)
+EXAMPLE: Final = re.compile(r"^((?:keys|data)\..+)\n = ([0-9a-f ]+)$", re.MULTILINE)
 
 
 def prose(page: Path) -> str:
@@ -114,14 +115,32 @@ def test_every_limit_is_told(name: str) -> None:
 
 @pytest.mark.parametrize("space", keys.SUBSPACES, ids=lambda space: space.name)
 def test_every_subspace_is_told_once(space: keys.Subspace) -> None:
-    assert PAGES[REFERENCE / "key-layout.md"].count(f"| `0x{space.tag:02x}` |") == 1
+    subspaces, _, _ = PAGES[REFERENCE / "key-layout.md"].partition("<!-- end: keys -->")
+
+    assert subspaces.count(f"| `0x{space.tag:02x}` |") == 1
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+def test_every_part_of_data_is_told_once(part: Part) -> None:
+    _, _, parts = PAGES[REFERENCE / "key-layout.md"].partition("<!-- begin: data-keys -->")
+
+    assert parts.count(f"| `0x{part.number:02x}` |") == 1
 
 
 def test_examples_of_keys_are_right() -> None:
     run_id = parse_run_id("0192f3a4-5b6c-7d8e-9f00-112233445566")
-    names = {"keys": keys, "run_id": run_id, "default": DEFAULT_RUN_ID, "RunState": RunState}
+    assert run_id is not None
+    names = {
+        "keys": keys,
+        "data": DataKeys(run_id, 1),
+        "run_id": run_id,
+        "default": DEFAULT_RUN_ID,
+        "RunState": RunState,
+        "VALUE": ItemKind.VALUE,
+        "ItemVersionRef": ItemVersionRef,
+    }
     examples = EXAMPLE.findall(PAGES[REFERENCE / "key-layout.md"])
 
-    assert len(examples) >= len(keys.SUBSPACES) // 2
+    assert len(examples) >= len(keys.SUBSPACES) + len(PARTS)
     for expression, told in examples:
         assert eval(expression, names).hex() == told.replace(" ", ""), expression

@@ -10,15 +10,16 @@ import grpc
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
-from runindex.v1.run_index_pb2_grpc import RunIndexStub
 from runindex_server.kv.api import Store
 from runindex_server.kv.lmdb_store import open_lmdb
 from runindex_server.runs.bootstrap import initialise
-from tests.property.model import CREATIONS, Answer, Cursor, Model
-from tests.property.model_arguments import DEFAULT, Refused, Request, canonical_id
+from tests.property.model import CREATIONS, Cursor
+from tests.property.model_arguments import DEFAULT, Answer, Refused, Request, canonical_id
+from tests.property.model_data import DataCursor
+from tests.property.model_retention import NO_POLICY, Policy, StoreModel
 from tests.property.model_search import Query
 from tests.property.vocabulary import CHOSEN_IDS, SPELLINGS, UNKNOWN_ID
-from tests.property.wire import ask
+from tests.property.wire import Stubs, ask, stored_policy
 from tests.support.clock import DAY_US, ManualClock
 from tests.support.consistency import check_store
 from tests.support.server import LoopThread, RunningServer
@@ -42,7 +43,7 @@ class Walk(NamedTuple):
     request: Request
     query: Query | None
     token: str
-    cursor: Cursor
+    cursor: Cursor | DataCursor
 
 
 class Sent(NamedTuple):
@@ -71,13 +72,15 @@ class MachineFrame(RuleBasedStateMachine):
         super().__init__()
         self.clock = ManualClock()
         self.data_dir = Path(tempfile.mkdtemp(prefix="runindex-model-", dir=MEMORY_DIR))
-        self.server = RunningServer(server_loop(), self.open_store, clock=self.clock)
+        self.server = self.start_server(NO_POLICY)
         self.connect()
         default = ask(self.stub, "GetRun", {"run_id": DEFAULT})
-        self.model = Model(create_us=default["run"]["create_time"], revision=default["revision"])
+        self.model = StoreModel(create_us=default["run"]["create_time"], revision=default["revision"])
+        self.note_start()
         self.latest_us = self.clock.now_us()
         self.ids = [DEFAULT, *CHOSEN_IDS]
         self.walks: list[Walk] = []
+        self.data_walks: list[Walk] = []
         self.sent: list[Sent] = []
         self.requests_made = 0
         self.steps = 0
@@ -91,9 +94,24 @@ class MachineFrame(RuleBasedStateMachine):
             on_fatal=fail,
         )
 
+    def start_server(self, default_policy: Policy) -> RunningServer:
+        """Serve the store, without passes of retention but those that are asked for."""
+        return RunningServer(
+            server_loop(),
+            self.open_store,
+            clock=self.clock,
+            default_retention=stored_policy(default_policy),
+            retention_interval_s=0,
+        )
+
     def connect(self) -> None:
         self.channel = grpc.insecure_channel(self.server.target)
-        self.stub = RunIndexStub(self.channel)
+        self.stub = Stubs(self.channel)
+
+    def note_start(self) -> None:
+        """Let the model know that the server has started."""
+        self.model.clock.restart()
+        self.model.clock.note(self.clock.now_us(), self.clock.monotonic_us())
 
     def teardown(self) -> None:
         self.channel.close()
@@ -163,7 +181,7 @@ class MachineFrame(RuleBasedStateMachine):
         cursor = None if walk is None else walk.cursor
         answer = self.answer_of(method, sent)
         token = answer.pop("next_page_token", "") if isinstance(answer, dict) else ""
-        following: list[Cursor | None] = [None]
+        following: list[Cursor | DataCursor | None] = [None]
 
         def expect() -> Answer:
             page, following[0] = self.model.page(method, request, cursor=cursor, query=query)

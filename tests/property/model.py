@@ -6,11 +6,12 @@ metadata in an answer as canonical JSON.
 """
 
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from tests.property.model_arguments import (
     DEFAULT,
+    Answer,
     Refused,
     Request,
     canonical_json,
@@ -18,14 +19,22 @@ from tests.property.model_arguments import (
     metadata_bytes,
     metadata_nodes,
 )
+from tests.property.model_json import merged
+from tests.property.model_run import (
+    ACTIVE,
+    ARCHIVED,
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    FINISHED,
+    PAUSED,
+    STATE_NAMES,
+    STATES,
+    ModelRun,
+    shown,
+)
 from tests.property.model_search import Query, asks_for_archived
 
-Answer = dict[str, Any]
-
-ACTIVE, PAUSED, COMPLETED, FAILED, CANCELLED, ARCHIVED = range(1, 7)
-STATES: Final = (ACTIVE, PAUSED, COMPLETED, FAILED, CANCELLED, ARCHIVED)
-STATE_NAMES: Final = ("", "ACTIVE", "PAUSED", "COMPLETED", "FAILED", "CANCELLED", "ARCHIVED")
-FINISHED: Final = (COMPLETED, FAILED, CANCELLED)
 NEXT_STATES: Final = {
     ACTIVE: (COMPLETED, FAILED, CANCELLED, PAUSED, ARCHIVED),
     PAUSED: (ACTIVE, CANCELLED, ARCHIVED),
@@ -58,46 +67,10 @@ OPERATIONS: Final = {
 FROZEN: Final = ("UpdateRunMetadata", "AddRunTags", "RemoveRunTags")
 CREATIONS: Final = ("CreateRun", "CreateChildRun")
 MUTATIONS: Final = (*CREATIONS, *OPERATIONS)
-ID_ONLY, BASIC = 1, 2
-MINUTE_US: Final = 60_000_000
+KEEP_ALL: Final[dict[str, Any]] = {"keep_all": {}}
 TAGS_MAX: Final = 64
 METADATA_BYTES_MAX: Final = 64 * 1024
 METADATA_NODES_MAX: Final = 5_000
-
-
-@dataclass
-class ModelRun:
-    """One run. `ordinal` is its place in the order of creation."""
-
-    ordinal: int
-    run_id: str
-    create_us: int
-    update_us: int
-    revision: int
-    state: int = ACTIVE
-    version: int = 1
-    end_us: int | None = None
-    error: str | None = None
-    tags: list[str] = field(default_factory=list)
-    parent: str | None = None
-    outcome: int | None = None
-    metadata: dict[str, Any] = field(default_factory=dict)
-    policy: dict[str, Any] = field(default_factory=lambda: {"keep_all": {}})
-
-    @property
-    def state_name(self) -> str:
-        """The name by which a query knows its state."""
-        return STATE_NAMES[self.state].lower()
-
-    @property
-    def outcome_name(self) -> str:
-        """The name by which a query knows its outcome; empty for none."""
-        return STATE_NAMES[self.outcome or 0].lower()
-
-    @property
-    def duration_us(self) -> int | None:
-        """How long it took; None before its end."""
-        return None if self.end_us is None else self.end_us - self.create_us
 
 
 @dataclass(frozen=True)
@@ -112,10 +85,13 @@ class Model:
     """A store with one caller.
 
     Attributes:
+        mutations: The methods that write.
         runs: All runs by id.
         wall_us: The wall clock; the machine moves it.
         issued_us: The last time that the store issued.
     """
+
+    mutations: tuple[str, ...] = MUTATIONS
 
     def __init__(self, *, create_us: int, revision: int) -> None:
         """Begin as a new store does: with the default run."""
@@ -129,15 +105,15 @@ class Model:
         """Answer a call that is no page.
 
         Args:
-            method: Of the 24.
+            method: Of the 24, or what a heir knows beside them.
             request: As it is sent.
             made_id: The id that the server made, for a creation without one.
 
         Raises:
             Refused: The contract refuses it.
         """
-        args = checked(method, request)
-        if method not in MUTATIONS:
+        args = self._checked(method, request)
+        if method not in self.mutations:
             return self._read(method, args)
         request_id = args.pop("request_id", None)
         if request_id in self.remembered:
@@ -146,7 +122,7 @@ class Model:
                 self._refuse("REQUEST_ID_REUSED", field="request_id", requestId=request_id)
             return deepcopy(answer)
         kept = canonical_json(args)
-        answer = self._create(args, made_id) if method in CREATIONS else self._mutate(method, args)
+        answer = self._write(method, args, made_id)
         if request_id is not None:
             # Remembering is a write, and carries the store's time.
             self.issued_us = max(self.issued_us, self.wall_us)
@@ -154,8 +130,8 @@ class Model:
         return answer
 
     def page(
-        self, method: str, request: Request, *, cursor: Cursor | None, query: Query | None = None
-    ) -> tuple[Answer, Cursor | None]:
+        self, method: str, request: Request, *, cursor: Any, query: Query | None = None
+    ) -> tuple[Answer, Any]:
         """Answer one page of a collection, and tell where the next begins.
 
         Args:
@@ -179,6 +155,10 @@ class Model:
             answer["runs"] = [shown(run, args.get("view", 0)) for run in runs]
         return answer, Cursor(runs[-1].ordinal, now_us) if len(found) > size else None
 
+    def _checked(self, method: str, request: Request) -> Request:
+        """Return a request in canonical form."""
+        return checked(method, request)
+
     # Reads.
 
     def _read(self, method: str, args: Request) -> Answer:
@@ -196,7 +176,7 @@ class Model:
             case "GetParentRun":
                 return self._answer(parent_run_id=run.parent)
             case _:
-                return self._answer(policy=dict(run.policy))
+                return self._answer(policy=dict(run.policy or KEEP_ALL))
 
     def _count(self, args: Request) -> Answer:
         """Count runs by state."""
@@ -234,6 +214,10 @@ class Model:
         return method == "ListRuns" or run.parent == args["run_id"]
 
     # Writes.
+
+    def _write(self, method: str, args: Request, made_id: str) -> Answer:
+        """Answer a mutation that was not answered before."""
+        return self._create(args, made_id) if method in CREATIONS else self._mutate(method, args)
 
     def _create(self, args: Request, made_id: str) -> Answer:
         """Create a root or a child."""
@@ -311,7 +295,7 @@ class Model:
         self.revision += 1
         orphaned = sum(other.parent == run.run_id for other in self.runs.values())
         del self.runs[run.run_id]
-        return self._answer(receipt={"orphaned_children": orphaned} if orphaned else {})
+        return self._answer(receipt=without_zeros(**run.held.counts(), orphaned_children=orphaned))
 
     def _apply(self, method: str, run: ModelRun, args: Request) -> bool:
         """Change tags, metadata or retention, and tell whether that changed anything."""
@@ -336,7 +320,8 @@ class Model:
                 changed = canonical_json(metadata) != canonical_json(run.metadata)
                 run.metadata = metadata
             case _:
-                changed, run.policy = args["policy"] != run.policy, args["policy"]
+                # Said explicitly, `keep_all` exempts a run from the default policy, and changes nothing else.
+                changed, run.policy = args["policy"] != (run.policy or KEEP_ALL), args["policy"]
         return changed
 
     # What both share.
@@ -359,37 +344,6 @@ class Model:
         raise Refused(reason, {**metadata, "revision": str(self.revision)})
 
 
-def shown(run: ModelRun, view: int) -> Answer:
-    """Return a run as an answer shows it."""
-    if view == ID_ONLY:
-        return {"run_id": run.run_id}
-    fields = {
-        "run_id": run.run_id,
-        "state": run.state,
-        "version": run.version,
-        "create_time": run.create_us,
-        "update_time": run.update_us,
-        "end_time": run.end_us,
-        "duration": run.duration_us,
-        "error": run.error,
-        "tags": list(run.tags) or None,
-        "parent_run_id": run.parent,
-        "outcome": run.outcome,
-        "revision": run.revision,
-        "activity_time": run.update_us // MINUTE_US * MINUTE_US,
-        "metadata": canonical_json(run.metadata) if run.metadata and view != BASIC else None,
-    }
-    return {key: value for key, value in fields.items() if value is not None}
-
-
-def merged(target: Any, patch: Any) -> Any:
-    """Return what RFC 7396 makes of a target and a patch."""
-    if not isinstance(patch, dict):
-        return deepcopy(patch)
-    result = dict(target) if isinstance(target, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            result.pop(key, None)
-        else:
-            result[key] = merged(result.get(key), value)
-    return result
+def without_zeros(**numbers: int) -> Answer:
+    """Return the numbers that an answer shows: those other than 0."""
+    return {name: number for name, number in numbers.items() if number}

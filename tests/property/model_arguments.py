@@ -15,6 +15,7 @@ from uuid import UUID
 from google.protobuf.struct_pb2 import Struct
 
 Request = dict[str, Any]
+Answer = dict[str, Any]
 
 DEFAULT: Final = "default"
 RESERVED_PREFIX: Final = "_strata_"
@@ -27,12 +28,18 @@ ABSENT_KIND: Final = ...
 CODES: Final = {
     "RUN_NOT_FOUND": "NOT_FOUND",
     "PARENT_RUN_NOT_FOUND": "NOT_FOUND",
+    "VALUE_NOT_FOUND": "NOT_FOUND",
+    "STATE_NOT_FOUND": "NOT_FOUND",
+    "DOCUMENT_NOT_FOUND": "NOT_FOUND",
+    "POINTER_NOT_FOUND": "NOT_FOUND",
     "RUN_ALREADY_EXISTS": "ALREADY_EXISTS",
     "INVALID_STATE_TRANSITION": "FAILED_PRECONDITION",
     "DEFAULT_RUN_PROTECTED": "FAILED_PRECONDITION",
     "RUN_ARCHIVED": "FAILED_PRECONDITION",
     "LIMIT_EXCEEDED": "FAILED_PRECONDITION",
+    "CLOCK_JUMPED": "FAILED_PRECONDITION",
     "VERSION_MISMATCH": "ABORTED",
+    "VALUE_MISMATCH": "ABORTED",
 }
 """Status codes by reason; any other reason of the model is INVALID_ARGUMENT."""
 
@@ -49,8 +56,12 @@ class Refused(Exception):
 
 
 def canonical_json(value: Any) -> str:
-    """Return JSON with sorted keys. Unlike the values, it tells 1 from true."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+    """Return JSON with sorted keys, bytes as their digits. Unlike the values, it tells 1 from true."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=_digits)
+
+
+def _digits(binary: bytes) -> dict[str, str]:
+    return {"bytes": binary.hex()}
 
 
 def canonical_id(text: str) -> str | None:
@@ -69,11 +80,11 @@ def metadata_struct(metadata: dict[str, Any]) -> Struct:
     """Return an object as a `google.protobuf.Struct`, values of no kind included."""
     struct = Struct()
     for key, value in metadata.items():
-        _set_value(struct.fields[key], value)
+        set_value(struct.fields[key], value)
     return struct
 
 
-def _set_value(target: Any, value: Any) -> None:
+def set_value(target: Any, value: Any) -> None:
     """Set a `google.protobuf.Value`."""
     if value is None:
         target.null_value = 0
@@ -88,7 +99,7 @@ def _set_value(target: Any, value: Any) -> None:
     elif isinstance(value, list):
         target.list_value.SetInParent()
         for one in value:
-            _set_value(target.list_value.values.add(), one)
+            set_value(target.list_value.values.add(), one)
 
 
 def metadata_bytes(metadata: dict[str, Any]) -> int:
@@ -110,26 +121,26 @@ def metadata_depth(value: Any) -> int:
     return 1 + max(map(metadata_depth, children), default=0)
 
 
-def _has_foreign_value(value: Any) -> bool:
+def has_foreign_value(value: Any) -> bool:
     """Tell whether JSON lacks a value."""
     if isinstance(value, dict | list):
-        return any(map(_has_foreign_value, value.values() if isinstance(value, dict) else value))
+        return any(map(has_foreign_value, value.values() if isinstance(value, dict) else value))
     return value is ABSENT_KIND or (isinstance(value, float) and not math.isfinite(value))
 
 
-def _refuse(reason: str, field: str, **metadata: str) -> NoReturn:
+def refuse(reason: str, field: str, **metadata: str) -> NoReturn:
     raise Refused(reason, {"field": field, **metadata})
 
 
 # The checks: each looks at one field, refuses it or makes it canonical.
 
 
-def _id(field: str) -> Callable[[Request], None]:
+def check_id(field: str) -> Callable[[Request], None]:
     def check(args: Request) -> None:
         text = args.get(field, "")
         run_id = canonical_id(text)
         if run_id is None:
-            _refuse("INVALID_RUN_ID", field, value=text[:128])
+            refuse("INVALID_RUN_ID", field, value=text[:128])
         args[field] = run_id
 
     return check
@@ -137,7 +148,7 @@ def _id(field: str) -> Callable[[Request], None]:
 
 def _id_if_set(args: Request) -> None:
     if "run_id" in args:
-        _id("run_id")(args)
+        check_id("run_id")(args)
 
 
 def _tags(args: Request) -> None:
@@ -145,12 +156,12 @@ def _tags(args: Request) -> None:
     at_fault = [index for index, tag in enumerate(tags) if not is_tag(tag)]
     if len(tags) > 64 or at_fault:
         field = "tags" if len(tags) > 64 else f"tags[{at_fault[0]}]"
-        _refuse("INVALID_TAG", field, tagBytesMax="128", tagsMax="64")
+        refuse("INVALID_TAG", field, tagBytesMax="128", tagsMax="64")
 
 
 def _tags_required(args: Request) -> None:
     if not args.get("tags"):
-        _refuse("FIELD_REQUIRED", "tags")
+        refuse("FIELD_REQUIRED", "tags")
     _tags(args)
 
 
@@ -161,115 +172,115 @@ def is_tag(text: str) -> bool:
 
 def _tag(args: Request) -> None:
     if not args.get("tag"):
-        _refuse("FIELD_REQUIRED", "tag")
+        refuse("FIELD_REQUIRED", "tag")
     if not is_tag(args["tag"]):
-        _refuse("INVALID_TAG", "tag", tagBytesMax="128", tagsMax="64")
+        refuse("INVALID_TAG", "tag", tagBytesMax="128", tagsMax="64")
 
 
 def _metadata(args: Request) -> None:
     metadata = args.get("metadata", {})
     too_large = metadata_bytes(metadata) > 64 * 1024 or metadata_nodes(metadata) > 5_000
-    if too_large or metadata_depth(metadata) > 20 or _has_foreign_value(metadata):
-        _refuse("INVALID_METADATA", "metadata")
+    if too_large or metadata_depth(metadata) > 20 or has_foreign_value(metadata):
+        refuse("INVALID_METADATA", "metadata")
     reserved = sorted(key for key in metadata if key.startswith(RESERVED_PREFIX))
     if reserved:
-        _refuse("RESERVED_METADATA_KEY", "metadata", key=reserved[0][:128], reservedPrefix=RESERVED_PREFIX)
+        refuse("RESERVED_METADATA_KEY", "metadata", key=reserved[0][:128], reservedPrefix=RESERVED_PREFIX)
 
 
 def _metadata_required(args: Request) -> None:
     if "metadata" not in args:
-        _refuse("FIELD_REQUIRED", "metadata")
+        refuse("FIELD_REQUIRED", "metadata")
     _metadata(args)
 
 
 def _error(args: Request) -> None:
     error = args.get("error", "")
     if not error.strip():
-        _refuse("FIELD_REQUIRED", "error")
+        refuse("FIELD_REQUIRED", "error")
     if len(error.encode()) > 16 * 1024:
-        _refuse("INVALID_FIELD", "error")
+        refuse("INVALID_FIELD", "error")
 
 
 def _policy(args: Request) -> None:
     """A policy's durations come as nanoseconds, which the wire can carry, and are kept as microseconds."""
     if "policy" not in args:
-        _refuse("FIELD_REQUIRED", "policy")
+        refuse("FIELD_REQUIRED", "policy")
     if not args["policy"]:
-        _refuse("INVALID_RETENTION_POLICY", "policy")
+        refuse("INVALID_RETENTION_POLICY", "policy")
     ((kind, bound),) = args["policy"].items()
     is_duration = kind in ("keep_duration", "delete_after")
     if is_duration and not (bound % 1_000 == 0 and 0 < bound // 1_000 <= DURATION_US_MAX):
-        _refuse("INVALID_RETENTION_POLICY", f"policy.{kind}")
+        refuse("INVALID_RETENTION_POLICY", f"policy.{kind}")
     if kind == "keep_latest_n" and not 0 < bound <= KEEP_LATEST_MAX:
-        _refuse("INVALID_RETENTION_POLICY", f"policy.{kind}")
+        refuse("INVALID_RETENTION_POLICY", f"policy.{kind}")
     args["policy"] = {kind: bound // 1_000 if is_duration else bound}
 
 
 def _states(args: Request) -> None:
     for index, state in enumerate(args.get("states", [])):
         if not 1 <= state <= 6:
-            _refuse("INVALID_STATE", f"states[{index}]", value=str(state))
+            refuse("INVALID_STATE", f"states[{index}]", value=str(state))
 
 
 def _state(args: Request) -> None:
     if not args.get("state"):
-        _refuse("FIELD_REQUIRED", "state")
+        refuse("FIELD_REQUIRED", "state")
     if not 1 <= args["state"] <= 6:
-        _refuse("INVALID_STATE", "state", value=str(args["state"]))
+        refuse("INVALID_STATE", "state", value=str(args["state"]))
 
 
 def _query(args: Request) -> None:
     if not args.get("query"):
-        _refuse("FIELD_REQUIRED", "query")
+        refuse("FIELD_REQUIRED", "query")
 
 
-def _page_size(args: Request) -> None:
+def check_page_size(args: Request) -> None:
     if args.get("page_size", 0) < 0:
-        _refuse("INVALID_PAGE_SIZE", "page_size", value=str(args["page_size"]))
+        refuse("INVALID_PAGE_SIZE", "page_size", value=str(args["page_size"]))
 
 
 def _view(args: Request) -> None:
     if not 0 <= args.get("view", 0) <= 3:
-        _refuse("INVALID_FIELD", "view")
+        refuse("INVALID_FIELD", "view")
 
 
 def _skip(args: Request) -> None:
     if not 0 <= args.get("skip", 0) <= 100_000 or (args.get("skip") and args.get("page_token")):
-        _refuse("INVALID_FIELD", "skip")
+        refuse("INVALID_FIELD", "skip")
 
 
-def _request_id(args: Request) -> None:
+def check_request_id(args: Request) -> None:
     if "request_id" in args and not 1 <= len(args["request_id"].encode()) <= 64:
-        _refuse("INVALID_FIELD", "request_id")
+        refuse("INVALID_FIELD", "request_id")
 
 
-_run = _id("run_id")
-_parent = _id("parent_run_id")
+_run = check_id("run_id")
+_parent = check_id("parent_run_id")
 
 CHECKS: Final = {
-    "CreateRun": (_id_if_set, _tags, _metadata, _request_id),
+    "CreateRun": (_id_if_set, _tags, _metadata, check_request_id),
     "GetRun": (_run, _view),
-    "ListRuns": (_states, _page_size, _view, _skip),
+    "ListRuns": (_states, check_page_size, _view, _skip),
     "RunExists": (_run,),
-    "UpdateRunMetadata": (_run, _metadata_required, _request_id),
-    "CloseRun": (_run, _request_id),
-    "PauseRun": (_run, _request_id),
-    "ResumeRun": (_run, _request_id),
-    "FailRun": (_run, _error, _request_id),
-    "CancelRun": (_run, _request_id),
-    "ArchiveRun": (_run, _request_id),
-    "DeleteRun": (_run, _request_id),
-    "QueryRunsByState": (_state, _page_size, _view),
-    "QueryRunsByTag": (_tag, _page_size, _view),
+    "UpdateRunMetadata": (_run, _metadata_required, check_request_id),
+    "CloseRun": (_run, check_request_id),
+    "PauseRun": (_run, check_request_id),
+    "ResumeRun": (_run, check_request_id),
+    "FailRun": (_run, _error, check_request_id),
+    "CancelRun": (_run, check_request_id),
+    "ArchiveRun": (_run, check_request_id),
+    "DeleteRun": (_run, check_request_id),
+    "QueryRunsByState": (_state, check_page_size, _view),
+    "QueryRunsByTag": (_tag, check_page_size, _view),
     "CountRuns": (_states,),
-    "SearchRuns": (_query, _page_size, _view),
-    "AddRunTags": (_run, _tags_required, _request_id),
-    "RemoveRunTags": (_run, _tags_required, _request_id),
+    "SearchRuns": (_query, check_page_size, _view),
+    "AddRunTags": (_run, _tags_required, check_request_id),
+    "RemoveRunTags": (_run, _tags_required, check_request_id),
     "GetRunTags": (_run,),
-    "CreateChildRun": (_parent, _id_if_set, _tags, _metadata, _request_id),
-    "GetChildRuns": (_run, _page_size, _view),
+    "CreateChildRun": (_parent, _id_if_set, _tags, _metadata, check_request_id),
+    "GetChildRuns": (_run, check_page_size, _view),
     "GetParentRun": (_run,),
-    "SetRunRetention": (_run, _policy, _request_id),
+    "SetRunRetention": (_run, _policy, check_request_id),
     "GetRunRetention": (_run,),
 }
 """The checks of each of the 24 methods, in their order."""

@@ -7,7 +7,7 @@ from hypothesis.stateful import rule
 
 from tests.property import vocabulary as say
 from tests.property.machine import numbers
-from tests.property.model import ModelRun
+from tests.property.model_run import ModelRun
 from tests.property.model_search import (
     COMPARISONS,
     All,

@@ -16,11 +16,6 @@ class WorldRules(MachineFrame):
     def turn_the_clock(self, *, stride_us: int, is_forwards: bool) -> None:
         self.turn(stride_us if is_forwards else -stride_us)
 
-    @rule()
-    def forget_the_time(self) -> None:
-        """A machine whose clock was never set begins in 1970."""
-        self.turn(HOUR_US - self.model.wall_us)
-
     @rule(rewound_us=st.sampled_from((0, 0, SECOND_US, HOUR_US)))
     def restart(self, *, rewound_us: int) -> None:
         """Everything that was acknowledged is there again, page tokens lead on, and time does not go back."""
@@ -28,9 +23,20 @@ class WorldRules(MachineFrame):
         self.turn(-rewound_us)
         self.server.restart()
         self.connect()
+        self.note_start()
 
     @rule(waited_us=st.sampled_from((0, 0, 2 * DAY_US)))
     def run_jobs(self, *, waited_us: int) -> None:
-        """Merging changes no answer, nor does forgetting requests after their time."""
+        """Merging and erasing change no answer, nor does forgetting requests after their time."""
         self.turn(waited_us)
         self.server.run_jobs()
+        self.model.clock.run_jobs(self.clock.now_us(), self.clock.monotonic_us())
+
+
+class EraRules(WorldRules):
+    """The world, and machines that do not know the time."""
+
+    @rule()
+    def forget_the_time(self) -> None:
+        """A machine whose clock was never set begins in 1970."""
+        self.turn(HOUR_US - self.model.wall_us)

@@ -18,33 +18,8 @@ identified = st.sampled_from((False, False, True))
 """Whether a mutation carries a request id."""
 
 
-class WriteRules(MachineFrame):
-    """Mutations."""
-
-    @initialize(
-        drafts=st.lists(
-            st.tuples(
-                st.booleans(),
-                say.tag_lists,
-                st.one_of(say.metadata, say.metadata, say.large_metadata),
-                say.lives,
-                st.sampled_from(say.ERRORS),
-            ),
-            min_size=2,
-            max_size=6,
-        )
-    )
-    def begin_with_some_runs(
-        self, *, drafts: list[tuple[bool, list[str], Any, tuple[str, ...], str]]
-    ) -> None:
-        for number, (is_child, tags, metadata, life, error) in enumerate(drafts):
-            draft = {"tags": tags, "metadata": metadata}
-            parent = {"parent_run_id": self.run_id(8 * number + 2)} if is_child else {}
-            self.call("CreateChildRun" if is_child else "CreateRun", {**draft, **parent})
-            run_id = list(self.model.runs)[-1]
-            for method in life:
-                self.turn(SECOND_US)
-                self.call(method, {"run_id": run_id, **({"error": error} if method == "FailRun" else {})})
+class LifeRules(MachineFrame):
+    """The life of runs, and requests that are sent again."""
 
     @rule(
         chosen=st.none() | numbers,
@@ -136,39 +111,6 @@ class WriteRules(MachineFrame):
         spelling=numbers,
         expected=expectations,
         is_identified=identified,
-        metadata=say.metadata,
-        merge=st.booleans(),
-    )
-    def update_metadata(self, **fields: Any) -> None:
-        self.mutate("UpdateRunMetadata", **fields)
-
-    @rule(about=numbers, key=st.sampled_from(("large", "larger")), value=st.sampled_from(say.LARGE))
-    def merge_something_large(self, *, about: int, key: str, value: Any) -> None:
-        """Two of these pass a bound that each keeps."""
-        request = {"run_id": self.run_id(about), "metadata": {key: value}, "merge": True}
-        self.call("UpdateRunMetadata", request)
-
-    @rule(
-        method=st.sampled_from(("AddRunTags", "RemoveRunTags")),
-        about=numbers,
-        spelling=numbers,
-        expected=expectations,
-        is_identified=identified,
-        tags=say.tag_lists,
-    )
-    def change_tags(self, *, method: str, **fields: Any) -> None:
-        self.mutate(method, **fields)
-
-    @rule(about=numbers, count=st.sampled_from((62, 64)), first=st.integers(0, 3))
-    def add_many_tags(self, *, about: int, count: int, first: int) -> None:
-        tags = [f"tag {number}" for number in range(first, first + count)]
-        self.call("AddRunTags", {"run_id": self.run_id(about), "tags": tags})
-
-    @rule(
-        about=numbers,
-        spelling=numbers,
-        expected=expectations,
-        is_identified=identified,
         policy=say.policies,
     )
     def set_retention(self, **fields: Any) -> None:
@@ -204,6 +146,68 @@ class WriteRules(MachineFrame):
         field = fields[field_number // 4 % len(fields)]
         self.call(method, {**request, field: VARIATIONS[field](request[field])})
 
+
+class WriteRules(LifeRules):
+    """All mutations."""
+
+    @initialize(
+        drafts=st.lists(
+            st.tuples(
+                st.booleans(),
+                say.tag_lists,
+                st.one_of(say.metadata, say.metadata, say.large_metadata),
+                say.lives,
+                st.sampled_from(say.ERRORS),
+            ),
+            min_size=2,
+            max_size=6,
+        )
+    )
+    def begin_with_some_runs(
+        self, *, drafts: list[tuple[bool, list[str], Any, tuple[str, ...], str]]
+    ) -> None:
+        for number, (is_child, tags, metadata, life, error) in enumerate(drafts):
+            draft = {"tags": tags, "metadata": metadata}
+            parent = {"parent_run_id": self.run_id(8 * number + 2)} if is_child else {}
+            self.call("CreateChildRun" if is_child else "CreateRun", {**draft, **parent})
+            run_id = list(self.model.runs)[-1]
+            for method in life:
+                self.turn(SECOND_US)
+                self.call(method, {"run_id": run_id, **({"error": error} if method == "FailRun" else {})})
+
+    @rule(
+        about=numbers,
+        spelling=numbers,
+        expected=expectations,
+        is_identified=identified,
+        metadata=say.metadata,
+        merge=st.booleans(),
+    )
+    def update_metadata(self, **fields: Any) -> None:
+        self.mutate("UpdateRunMetadata", **fields)
+
+    @rule(about=numbers, key=st.sampled_from(("large", "larger")), value=st.sampled_from(say.LARGE))
+    def merge_something_large(self, *, about: int, key: str, value: Any) -> None:
+        """Two of these pass a bound that each keeps."""
+        request = {"run_id": self.run_id(about), "metadata": {key: value}, "merge": True}
+        self.call("UpdateRunMetadata", request)
+
+    @rule(
+        method=st.sampled_from(("AddRunTags", "RemoveRunTags")),
+        about=numbers,
+        spelling=numbers,
+        expected=expectations,
+        is_identified=identified,
+        tags=say.tag_lists,
+    )
+    def change_tags(self, *, method: str, **fields: Any) -> None:
+        self.mutate(method, **fields)
+
+    @rule(about=numbers, count=st.sampled_from((62, 64)), first=st.integers(0, 3))
+    def add_many_tags(self, *, about: int, count: int, first: int) -> None:
+        tags = [f"tag {number}" for number in range(first, first + count)]
+        self.call("AddRunTags", {"run_id": self.run_id(about), "tags": tags})
+
     @rule(about=numbers, tag=st.sampled_from(say.TAGS))
     def remember_that_nothing_changed(self, *, about: int, tag: str) -> None:
         """A call that changed nothing is answered again as it was, although the run has changed since."""
@@ -232,6 +236,14 @@ VARIATIONS: Final[dict[str, Callable[[Any], Any]]] = {
     "merge": lambda merge: not merge,
     "error": lambda error: error[:-1] + "!",
     "policy": lambda _: {"keep_latest_n": 77},
+    "key": lambda _: "never said before",
+    "cell": lambda _: "never said before",
+    "document": lambda _: "never said before",
+    "value": lambda _: {"json": "never said before"},
+    "expected": lambda _: {"json": "never said before"},
+    "patch": lambda _: "never said before",
+    "pointer": lambda _: "/never said before",
+    "events": lambda events: [*events, events[0]],
 }
 """What makes another request of one, by the field that differs."""
 

@@ -10,21 +10,43 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from grpc_status import rpc_status
 
+from runindex.v1 import maintenance_pb2, run_data_pb2
 from runindex.v1 import run_index_pb2 as pb
+from runindex.v1.maintenance_pb2_grpc import MaintenanceStub
+from runindex.v1.run_data_pb2_grpc import RunDataStub
 from runindex.v1.run_index_pb2_grpc import RunIndexStub
-from tests.property.model import Answer
-from tests.property.model_arguments import Refused, Request, canonical_json, metadata_struct
+from runindex_server.schema import run as stored
+from tests.property.model_arguments import (
+    Answer,
+    Refused,
+    Request,
+    canonical_json,
+    metadata_struct,
+    set_value,
+)
+from tests.property.model_data_arguments import DATA_CHECKS
 
 NANOS: Final = 1_000_000_000
 WAIT_S: Final = 30.0
 
 
-def ask(stub: RunIndexStub, method: str, request: Request) -> Answer:
-    """Make a call.
+class Stubs:
+    """The stubs of the services, on one channel."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        """Make them."""
+        self.index = RunIndexStub(channel)
+        self.data = RunDataStub(channel)
+        self.maintenance = MaintenanceStub(channel)
+
+
+def ask(stubs: Stubs, method: str, request: Request) -> Answer:
+    """Make a call of RunIndex or RunData.
 
     Raises:
         Refused: The server refused it, in the form that the contract promises.
     """
+    stub = stubs.data if method in DATA_CHECKS else stubs.index
     try:
         answer = getattr(stub, method)(message_of(method, request), timeout=WAIT_S)
     except grpc.RpcError as error:
@@ -32,9 +54,37 @@ def ask(stub: RunIndexStub, method: str, request: Request) -> Answer:
     return plain(answer)
 
 
+def compact(stubs: Stubs, **request: bool) -> list[Answer]:
+    """Ask for a compaction, and return its pieces.
+
+    Raises:
+        Refused: As `ask`.
+    """
+    try:
+        pieces = stubs.maintenance.Compact(maintenance_pb2.CompactRequest(**request), timeout=WAIT_S)
+        return [plain(piece) for piece in pieces]
+    except grpc.RpcError as error:
+        raise _refusal(error) from error
+
+
+def status(stubs: Stubs) -> Answer:
+    """Return what the store is like."""
+    return plain(stubs.maintenance.GetStatus(maintenance_pb2.GetStatusRequest(), timeout=WAIT_S))
+
+
+def drifts(stubs: Stubs) -> list[Answer]:
+    """Verify the store, and return what does not follow from the records."""
+    pieces = stubs.maintenance.Verify(maintenance_pb2.VerifyRequest(), timeout=WAIT_S)
+    return [piece for piece in map(plain, pieces) if "drift" in piece]
+
+
 def message_of(method: str, request: Request) -> Any:
     """Return a request as its message."""
     fields = dict(request)
+    if method in DATA_CHECKS:
+        for field in fields.keys() & {"value", "expected", "patch", "events"}:
+            fields[field] = _data_field(method, field, fields[field])
+        return getattr(run_data_pb2, f"{method}Request")(**fields)
     if "metadata" in fields:
         fields["metadata"] = metadata_struct(fields["metadata"])
     if "policy" in fields:
@@ -44,7 +94,46 @@ def message_of(method: str, request: Request) -> Any:
 
 def field_names(method: str) -> list[str]:
     """Return the names of a request's fields."""
-    return list(getattr(pb, f"{method}Request").DESCRIPTOR.fields_by_name)
+    module = run_data_pb2 if method in DATA_CHECKS else pb
+    return list(getattr(module, f"{method}Request").DESCRIPTOR.fields_by_name)
+
+
+def stored_policy(policy: dict[str, Any]) -> stored.RetentionPolicy:
+    """Return a retention policy, its durations given in microseconds, as the server is started with it."""
+    return stored.RetentionPolicy(
+        keep_latest_n=policy.get("keep_latest_n"),
+        keep_duration_us=policy.get("keep_duration"),
+        delete_after_us=policy.get("delete_after"),
+    )
+
+
+def _data_field(method: str, field: str, value: Any) -> Any:
+    """Return a field of a request of RunData: JSON for documents, else values or events."""
+    if field == "events":
+        return [_event_draft(draft) for draft in value]
+    if method in ("SetDocument", "MergeDocument"):
+        return _json_value(value)
+    return _data_value(value)
+
+
+def _event_draft(draft: dict[str, Any]) -> run_data_pb2.EventDraft:
+    """Return an event to append, also one that lacks something."""
+    value = {"value": _data_value(draft["value"])} if "value" in draft else {}
+    return run_data_pb2.EventDraft(stream=draft.get("stream", ""), **value)
+
+
+def _data_value(content: dict[str, Any]) -> run_data_pb2.DataValue:
+    """Return a value, also one of no kind."""
+    if "json" in content:
+        return run_data_pb2.DataValue(json=_json_value(content["json"]))
+    return run_data_pb2.DataValue(**content)
+
+
+def _json_value(value: Any) -> Value:
+    """Return JSON as its message."""
+    message = Value()
+    set_value(message, value)
+    return message
 
 
 def _policy(policy: dict[str, Any]) -> pb.RetentionPolicy:
@@ -74,9 +163,11 @@ def _plain_field(value: Any) -> Any:
         return micros
     if isinstance(value, Struct):
         return canonical_json(_json_object(value))
+    if isinstance(value, Value):
+        return canonical_json(_json(value))
     if isinstance(value, Message):
         return plain(value)
-    return value if isinstance(value, str | int | float) else [_plain_field(one) for one in value]
+    return value if isinstance(value, str | bytes | int | float) else [_plain_field(one) for one in value]
 
 
 def _json_object(struct: Struct) -> dict[str, Any]:

@@ -34,15 +34,22 @@ DECIDED_IN_A_TRANSACTION: Final = frozenset(
         "REQUEST_ID_REUSED",
         "RUN_NOT_FOUND",
         "PARENT_RUN_NOT_FOUND",
+        "VALUE_NOT_FOUND",
+        "STATE_NOT_FOUND",
+        "DOCUMENT_NOT_FOUND",
+        "POINTER_NOT_FOUND",
         "RUN_ALREADY_EXISTS",
         "INVALID_STATE_TRANSITION",
         "DEFAULT_RUN_PROTECTED",
         "RUN_ARCHIVED",
         "LIMIT_EXCEEDED",
         "VERSION_MISMATCH",
+        "VALUE_MISMATCH",
     }
 )
-MAY_BE_DECIDED_IN_ONE: Final = frozenset({"INVALID_PAGE_TOKEN", "OVERLOADED", "STORE_CORRUPT"})
+MAY_BE_DECIDED_IN_ONE: Final = frozenset(
+    {"INVALID_PAGE_TOKEN", "CLOCK_JUMPED", "OVERLOADED", "STORE_CORRUPT"}
+)
 
 METADATA_KEYS: Final[Mapping[str, frozenset[str]]] = {
     reason: frozenset(keys.split())
@@ -62,13 +69,19 @@ METADATA_KEYS: Final[Mapping[str, frozenset[str]]] = {
         "REQUEST_ID_REUSED": "field requestId",
         "RUN_NOT_FOUND": "runId",
         "PARENT_RUN_NOT_FOUND": "parentRunId",
+        "VALUE_NOT_FOUND": "runId key",
+        "STATE_NOT_FOUND": "runId cell",
+        "DOCUMENT_NOT_FOUND": "runId document",
+        "POINTER_NOT_FOUND": "runId document pointer",
         "RUN_ALREADY_EXISTS": "runId",
         "INVALID_STATE_TRANSITION": "runId fromState toState allowedStates",
         "DEFAULT_RUN_PROTECTED": "runId operation",
         "RUN_ARCHIVED": "runId operation",
         "LIMIT_EXCEEDED": "runId limit maximum",
         "READ_ONLY": "",
+        "CLOCK_JUMPED": "aheadSeconds",
         "VERSION_MISMATCH": "runId expectedVersion currentVersion",
+        "VALUE_MISMATCH": "runId cell currentVersion",
         "REQUEST_TOO_LARGE": "requestBytes requestBytesMax",
         "STORE_FULL": "",
         "OVERLOADED": "",
@@ -336,8 +349,12 @@ STATES: Final = tuple(_WAYS)
 
 def create_in(stub: Stub, state: int, **request: Any) -> pb.Run:
     """Create a run, bring it to a state by the shortest way, and return it."""
-    run = create(stub, **request)
+    return lead(stub, create(stub, **request).run_id, state)
+
+
+def lead(stub: Stub, run_id: str, state: int) -> pb.Run:
+    """Bring an active run to a state by the shortest way, and return it."""
     way = _WAYS[state]
     if way is not None:
-        way(stub, run.run_id)
-    return get(stub, run.run_id)
+        way(stub, run_id)
+    return get(stub, run_id)

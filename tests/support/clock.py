@@ -12,21 +12,27 @@ DAY_US: Final = 24 * HOUR_US
 
 
 class ManualClock:
-    """A `runindex_server.clock.Clock` that only tests move; it may go backwards."""
+    """A `runindex_server.clock.Clock` that only tests move; its wall clock may go backwards."""
 
     def __init__(self, now_us: int = START_US) -> None:
         """Start at a fixed time."""
         self._now_us = now_us
+        self._monotonic_us = 0
 
     def now_us(self) -> int:
         """Return the time, in microseconds since 1970-01-01 UTC."""
         return self._now_us
 
+    def monotonic_us(self) -> int:
+        """Return how much time has passed, in microseconds."""
+        return self._monotonic_us
+
     def set(self, now_us: int) -> None:
-        """Move to a time, earlier ones included."""
+        """Set the wall clock to a time, earlier ones included; no time passes."""
         self._now_us = now_us
 
     def advance(self, us: int) -> int:
-        """Move forwards by microseconds, and return the new time."""
+        """Let microseconds pass, and return the new time; with a negative number the wall clock is set back."""
         self._now_us += us
+        self._monotonic_us += max(us, 0)
         return self._now_us

@@ -20,6 +20,7 @@ from runindex_server.schema.encoding import decode_u64
 from runindex_server.schema.header import read_header
 from runindex_server.schema.keys import Subspace
 from runindex_server.schema.run import DEFAULT_RUN_ID, Run, RunState
+from tests.support.consistency_data import in_data
 
 DIFFERENCES_SHOWN: Final = 20
 BLOCK: Final = 65_536
@@ -29,6 +30,8 @@ INDEXES: Final = (
     keys.BY_TAG,
     keys.BY_PARENT,
     keys.BY_CREATE_TIME,
+    keys.EXPIRING,
+    keys.ENDED,
 )
 FINISHED: Final = frozenset({RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED})
 ENDED: Final = FINISHED | {RunState.ARCHIVED}
@@ -50,11 +53,11 @@ async def check_store(store: Store) -> None:
 
 def find_differences(txn: ReadTxn) -> list[str]:
     """Return all that is in a store and should not be, or is not and should be, one line each. Read-only."""
-    whole = keys.prefix_range(keys.GLOBAL_NAMESPACE)
     by_tag: dict[int, dict[bytes, bytes]] = {subspace.tag: {} for subspace in keys.SUBSPACES}
     differences = []
-    for key, value in txn.scan(whole.start, whole.end):
-        if key[16] in by_tag:
+    for key, value in txn.scan(b"\x00", b"\xff" * 17):
+        is_global = key.startswith(keys.GLOBAL_NAMESPACE)
+        if key[16] in by_tag and (is_global or key[16] == keys.DATA.tag):
             by_tag[key[16]][key] = value
         else:
             differences.append(f"a row of no subspace: {key.hex()}")
@@ -69,6 +72,7 @@ def find_differences(txn: ReadTxn) -> list[str]:
             *_in_terms(runs, by_tag),
             *_in_requests(by_tag),
             *_in_remains(runs, by_tag),
+            *in_data(runs, by_tag[keys.DATA.tag], by_tag),
         ]
     except (StoreCorrupt, ValueError) as error:
         return [*differences, f"a row that cannot be read: {getattr(error, 'detail', error)}"]

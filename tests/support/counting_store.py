@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from runindex_server.kv.api import ReadTxn, Store, WriteTxn
+from runindex_server.kv.api import ReadTxn, WriteTxn
+from runindex_server.kv.engine import Engine, MaintainedStore
 
 T = TypeVar("T")
 
@@ -17,11 +18,16 @@ class CountingStore:
         rows_written: Rows and counters written since then: by `insert`, `put`, `delete` and `add`.
     """
 
-    def __init__(self, inner: Store) -> None:
+    def __init__(self, inner: MaintainedStore) -> None:
         """Pass everything on to the inner store."""
         self._inner = inner
         self.rows_touched = 0
         self.rows_written = 0
+
+    @property
+    def engine(self) -> Engine:
+        """That of the inner store; what it does is not counted."""
+        return self._inner.engine
 
     def reset(self) -> None:
         """Count from 0 again."""

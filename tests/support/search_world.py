@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from google.protobuf.struct_pb2 import Struct
 
 from runindex_server.jobs.merge import merge_step
-from runindex_server.kv.api import ReadTxn, WriteTxn
+from runindex_server.kv.api import ReadTxn, decode_counter, WriteTxn
 from runindex_server.kv.memory_store import MemoryStore
 from runindex_server.schema import metadata
 from runindex_server.schema.derive import write_run
@@ -138,8 +138,9 @@ class Snapshot:
         return [self.get(key) for key in keys]
 
     def get_counter(self, key: bytes) -> int:
-        """Return a counter; nothing that is tested with a snapshot asks for one."""
-        raise NotImplementedError
+        """Return a counter; 0 when it was never added to."""
+        row = self.get(key)
+        return 0 if row is None else decode_counter(row)
 
     def scan(
         self, start: bytes, end: bytes, *, reverse: bool = False, limit: int | None = None

@@ -8,17 +8,19 @@ from typing import Any, Final, TypeVar
 import grpc
 import grpc.aio
 
+from runindex.v1 import run_data_pb2_grpc as data_grpc
 from runindex.v1 import run_index_pb2_grpc as pb_grpc
 from runindex_server.clock import Clock
-from runindex_server.kv.api import ReadTxn, Store, WriteTxn
-from runindex_server.rpc.server import Server, start_server
+from runindex_server.kv.api import ReadTxn, WriteTxn
+from runindex_server.kv.engine import Engine, MaintainedStore
+from runindex_server.rpc.server import Options, Server, start_server
 
 T = TypeVar("T")
 
 WAIT_S: Final = 30.0
 """How long anything may take before a test fails instead of hanging."""
 
-OpenStore = Callable[[], Awaitable[Store]]
+OpenStore = Callable[[], Awaitable[MaintainedStore]]
 
 
 class LoopThread:
@@ -53,10 +55,15 @@ async def _hold_grpc() -> None:
 class FailingStore:
     """A store that works until it is told to fail."""
 
-    def __init__(self, inner: Store) -> None:
+    def __init__(self, inner: MaintainedStore) -> None:
         """Pass everything on to the inner store."""
         self._inner = inner
         self.error: Exception | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """That of the inner store."""
+        return self._inner.engine
 
     async def read(self, fn: Callable[[ReadTxn], T], *, offload: bool = False) -> T:
         """Fail if told to; else read."""
@@ -87,7 +94,7 @@ class RunningServer:
             loop: Where it runs.
             open_store: Opens its store, again after each restart.
             clock: The server's clock.
-            options: Further arguments of `start_server`.
+            options: Further ones of the server.
         """
         self._loop = loop
         self._open_store = open_store
@@ -101,9 +108,8 @@ class RunningServer:
 
     async def _open(self) -> tuple[FailingStore, Server]:
         store = FailingStore(await self._open_store())
-        server = await start_server(
-            store, address="127.0.0.1:0", clock=self._clock, run_jobs=False, **self._options
-        )
+        options = Options(run_jobs=False, **self._options)
+        server = await start_server(store, address="127.0.0.1:0", clock=self._clock, options=options)
         return store, server
 
     @property
@@ -113,13 +119,24 @@ class RunningServer:
 
     def stub(self) -> pb_grpc.RunIndexStub:
         """Return a stub on a channel of its own, for tests with several servers; closed with the server."""
+        return pb_grpc.RunIndexStub(self._channel())
+
+    def data_stub(self) -> data_grpc.RunDataStub:
+        """Return a stub of RunData on a channel of its own; closed with the server."""
+        return data_grpc.RunDataStub(self._channel())
+
+    def _channel(self) -> grpc.Channel:
         channel = grpc.insecure_channel(self.target)
         self._channels.append(channel)
-        return pb_grpc.RunIndexStub(channel)
+        return channel
 
     def run_jobs(self) -> None:
         """Let the background jobs work until they have nothing to do."""
         self._loop.run(self._server.jobs.run_until_idle())
+
+    def step_jobs(self) -> bool:
+        """Let each background job take one step, and tell whether there was anything to do."""
+        return self._loop.run(self._server.jobs.step())
 
     def stop(self) -> None:
         """Close the channels of its stubs, stop serving, and close the store."""
@@ -138,4 +155,4 @@ class RunningServer:
 
 
 StartServer = Callable[..., RunningServer]
-"""What starts a server over a new store, with further arguments of `start_server`."""
+"""What starts a server over a new store, with further options."""

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from runindex_server import __version__, cli
+from runindex_server.cli import exits
 from runindex_server.settings import Settings
 
 WAIT_S = 30
@@ -77,7 +78,7 @@ def test_each_setting_is_described_in_the_help_with_its_variable(name: str) -> N
 def test_an_address_that_others_reach_is_refused_and_the_way_out_told(address: str) -> None:
     code, output = run("serve", "--address", address)
 
-    assert code == cli.EXIT_INSECURE
+    assert code == exits.EXIT_INSECURE
     assert "--insecure-allow-remote" in output
 
 
@@ -95,7 +96,7 @@ def test_it_listens_where_others_reach_it_when_told_so(serve: Serve) -> None:
 def test_what_is_no_address_is_refused(address: str) -> None:
     code, output = run("serve", "--address", address)
 
-    assert code == cli.EXIT_REFUSED
+    assert code == exits.EXIT_REFUSED
     assert "host:port" in output
 
 
@@ -113,7 +114,7 @@ def test_what_is_no_address_is_refused(address: str) -> None:
 def test_a_setting_out_of_bounds_is_refused_by_name(flag: str, value: str, name: str) -> None:
     code, output = run("serve", flag, value)
 
-    assert code == cli.EXIT_REFUSED
+    assert code == exits.EXIT_REFUSED
     assert flag in output
     assert name in output
     assert value in output
@@ -139,7 +140,7 @@ def test_health_tells_whether_a_server_serves(serve: Serve) -> None:
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=WAIT_S)
 
-    assert run("health", "--address", address) == (cli.EXIT_REFUSED, "UNREACHABLE\n")
+    assert run("health", "--address", address) == (exits.EXIT_REFUSED, "UNREACHABLE\n")
 
 
 def test_a_second_server_on_the_same_store_is_refused_with_the_holder(serve: Serve) -> None:
@@ -148,7 +149,7 @@ def test_a_second_server_on_the_same_store_is_refused_with_the_holder(serve: Ser
     second = serve("--address", "127.0.0.1:0")
     _, told = second.communicate(timeout=WAIT_S)
 
-    assert second.returncode == cli.EXIT_REFUSED
+    assert second.returncode == exits.EXIT_REFUSED
     assert str(first.pid) in told
     assert "Traceback" not in told
 
@@ -158,7 +159,7 @@ def test_a_second_server_on_the_same_port_is_refused(serve: Serve, tmp_path: Pat
     second = serve("--address", address, "--data-dir", str(tmp_path / "other"))
     _, told = second.communicate(timeout=WAIT_S)
 
-    assert second.returncode == cli.EXIT_REFUSED
+    assert second.returncode == exits.EXIT_REFUSED
     assert told == f"cannot listen on {address}: is another server running there?\n"
 
 
@@ -169,7 +170,7 @@ def test_a_foreign_file_in_the_place_of_the_store_is_refused(serve: Serve, tmp_p
     process = serve("--address", "127.0.0.1:0")
     _, told = process.communicate(timeout=WAIT_S)
 
-    assert process.returncode == cli.EXIT_REFUSED
+    assert process.returncode == exits.EXIT_REFUSED
     assert "data.mdb" in told
     assert "Traceback" not in told
 

@@ -4,43 +4,62 @@ From the delete on nothing of it can be read: its keys carry a generation that n
 is only a matter of room, may be interrupted anywhere, and may be done twice.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 from runindex_server.kv.api import ReadTxn, Store, WriteTxn
 from runindex_server.schema import keys
 
-ROWS_MAX: Final = 1_000
-"""Rows of one step. Deleting 1,000 holds up other writers by milliseconds, 150,000 by a fifth of a second."""
+ROWS_MAX: Final = 250
+"""Rows of one step, tombstones among them."""
+
+VALUE_BYTES_MAX: Final = 256 * 1024
+"""Values of one step, whose pages are freed; the first may be more, by its frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What one write erases.
+
+    Attributes:
+        rows: Rows of data.
+        tombstones: Those of which no row is left then.
+    """
+
+    rows: tuple[bytes, ...]
+    tombstones: tuple[bytes, ...]
 
 
 async def erase_step(store: Store) -> bool:
-    """Erase some rows of the first tombstone, or the tombstone itself when none are left.
+    """Erase some rows of the first tombstones, and the tombstones of which none are left.
 
     Returns:
         Whether there was anything to do.
     """
-    found = await store.read(_first_rows)
-    if found is None:
+    step = await store.read(_first_rows, offload=True)
+    if not (step.rows or step.tombstones):
         return False
-    tombstone, rows = found
 
     def erase(txn: WriteTxn) -> None:
-        if txn.get(tombstone) is None:
-            return
-        for key in rows:
+        for key in (*step.rows, *step.tombstones):
             txn.delete(key)
-        if len(rows) < ROWS_MAX:
-            txn.delete(tombstone)
 
     await store.write(erase)
     return True
 
 
-def _first_rows(txn: ReadTxn) -> tuple[bytes, list[bytes]] | None:
-    """Return the first tombstone and the first rows that it leaves to erase; None without a tombstone."""
-    start, end = keys.TOMBSTONE.range
-    for tombstone, _ in txn.scan(start, end, limit=1):
-        data = keys.data_range(*keys.split_tombstone(tombstone))
-        rows = [key for key, _ in txn.scan(data.start, data.end, limit=ROWS_MAX)]
-        return tombstone, rows
-    return None
+def _first_rows(txn: ReadTxn) -> _Step:
+    """Return what goes into the next write. Read-only."""
+    rows: list[bytes] = []
+    tombstones: list[bytes] = []
+    value_bytes = 0
+    for tombstone, _ in txn.scan(*keys.TOMBSTONE.range):
+        for key, value in txn.scan(*keys.data_range(*keys.split_tombstone(tombstone))):
+            value_bytes += len(value)
+            if len(rows) + len(tombstones) == ROWS_MAX or (rows and value_bytes > VALUE_BYTES_MAX):
+                return _Step(tuple(rows), tuple(tombstones))
+            rows.append(key)
+        if len(rows) + len(tombstones) == ROWS_MAX:
+            break
+        tombstones.append(tombstone)
+    return _Step(tuple(rows), tuple(tombstones))

@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 
 from runindex_server.kv.api import ReadTxn, Store, WriteTxn
 from runindex_server.schema import keys
-from runindex_server.schema.changes import Change, merged_through, read_changes
+from runindex_server.schema.changes import Change, merged_through, read_changes, remove_changes
 from runindex_server.schema.encoding import encode_u64
 from runindex_server.search.postings import decode_posting, encode_posting, split_ordinal
 
@@ -33,8 +33,8 @@ ROW_BYTES_MAX: Final = 8_400
 """A posting as large as can be, 8 KiB, in its frame, and its key."""
 
 LAG_MAX: Final = 1_024
-"""Revisions after which `merged_through` moves on though none of them changed a term: writes are refused when
-it has fallen too far behind."""
+"""Revisions after which `merged_through` moves on though none of them changed a term, so that a search looks
+over few revisions for what is pending."""
 
 _Postings: TypeAlias = dict[bytes, dict[int, bool]]
 """By the key of a posting: the offsets that change, and whether they are in it from then on."""
@@ -142,6 +142,5 @@ def _fold(txn: WriteTxn, *, batch: _Batch, part: _Postings, is_last: bool = Fals
         else:
             txn.delete(key)
     if is_last:
-        for revision in batch.revisions:
-            txn.delete(keys.pending_terms(revision))
+        remove_changes(txn, batch.revisions)
         txn.put(keys.MERGED_THROUGH, encode_u64(batch.through))

@@ -70,6 +70,43 @@ class StoreInUse(StoreRefused):
         self.holder = holder
 
 
+class StoreMissing(StoreRefused):
+    """There is no store in the data directory."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the data directory."""
+        super().__init__(f"{path} holds no store; name the data directory of one.")
+
+
+class RestoreUnfinished(StoreRefused):
+    """The data directory holds what a restore left that did not come to its end."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the directory that the restore left."""
+        super().__init__(
+            f"{path} is what an interrupted restore left; run the restore again, or remove it to begin with "
+            "an empty store."
+        )
+
+
+class TargetNotEmpty(StoreRefused):
+    """A backup is not restored into a directory that holds something."""
+
+    def __init__(self, path: Path) -> None:
+        """Take what is there."""
+        super().__init__(f"{path} is in the way: a backup is restored into a new or empty folder only.")
+
+
+class NoRoom(StoreRefused):
+    """The disk has no room for what is to be written."""
+
+    def __init__(self, path: Path, needed_bytes: int) -> None:
+        """Take the directory, and how much is needed there."""
+        super().__init__(
+            f"the disk of {path} has no room for {needed_bytes} bytes; free some, and try again."
+        )
+
+
 class EngineRefused(StoreRefused):
     """The engine could not open the store."""
 

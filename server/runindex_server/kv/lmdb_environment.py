@@ -5,11 +5,11 @@ thread: who calls `write` sees to it that only one does.
 """
 
 import errno
+import os
 import shutil
-import struct
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -17,15 +17,22 @@ import lmdb
 
 from runindex_server.clock import Clock
 from runindex_server.errors import CommitOutcomeUnknown, StoreCorrupt, StoreFull
-from runindex_server.kv.api import ReadTxn, WriteTxn
+from runindex_server.kv.api import WriteTxn
+from runindex_server.kv.engine import Readers, Sizes
 from runindex_server.kv.guard import DataFileForeign, EngineRefused
 from runindex_server.kv.lmdb_read_txn import LmdbReadTxn
+from runindex_server.kv.lmdb_snapshots import (
+    DAMAGE,
+    DATA_FILE_NAME,
+    ENGINE_0_9,
+    ROWS_NAME,
+    SEQUENCES_NAME,
+    LmdbSnapshots,
+)
 from runindex_server.kv.transaction import run_transaction
-from runindex_server.kv.write_buffer import Changes, Sequences, WriteBuffer, counter_rows
+from runindex_server.kv.write_buffer import Changes, WriteBuffer, counter_rows
 
 T = TypeVar("T")
-
-DATA_FILE_NAME: Final = "data.mdb"
 
 READERS_MAX: Final = 1024
 """Snapshots at one time. A process that was killed leaves its slot behind until the next `reader_check`."""
@@ -37,18 +44,13 @@ changes, so that a delete needs room too."""
 DISK_FREE_BYTES_MIN: Final = 16 * 1024 * 1024
 """Where less is free, a write that failed found the disk full. Several times what one commit writes."""
 
-_ENGINE_0_9: Final = 0
-"""Always asked for, so that no environment variable chooses: the tools of distributions read this format."""
+COPY_DISK_FREE_BYTES_MIN: Final = 64 * 1024 * 1024
+"""What a copy of the store leaves free on the disk for those who write meanwhile."""
 
-_SEQUENCES_KEY: Final = b"sequences"
-_SEQUENCES: Final = struct.Struct(">QQQ")
-_CRC: Final = struct.Struct(">I")
-
-_DAMAGE: Final = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.BadRslotError, lmdb.InvalidError)
 _FULL_CODES: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
-class LmdbEnvironment:
+class LmdbEnvironment(LmdbSnapshots):
     """An open environment. Not to be used by a forked process, nor opened twice in one."""
 
     def __init__(self, directory: Path, *, map_bytes: int, create: bool) -> None:
@@ -64,8 +66,9 @@ class LmdbEnvironment:
             DataFileForeign: It lacks our databases.
         """
         self._directory = directory
+        self._map_bytes = map_bytes
         try:
-            self._env = lmdb.open(
+            env = lmdb.open(
                 str(directory),
                 map_size=map_bytes,
                 subdir=True,
@@ -81,38 +84,30 @@ class LmdbEnvironment:
                 max_dbs=2,
                 max_spare_txns=0,
                 lock=True,
-                lib_version=_ENGINE_0_9,
+                lib_version=ENGINE_0_9,
             )
         except lmdb.Error as error:
             raise EngineRefused(directory, str(error)) from error
         try:
-            self._rows = self._env.open_db(b"rows", create=create)
-            self._sequences = self._env.open_db(b"sequences", create=create)
-            self._env.reader_check()
+            rows = env.open_db(ROWS_NAME, create=create)
+            sequences = env.open_db(SEQUENCES_NAME, create=create)
+            env.reader_check()
         except lmdb.NotFoundError as error:
-            self._env.close()
+            env.close()
             raise DataFileForeign(directory / DATA_FILE_NAME, "lacks the databases of one") from error
         except lmdb.Error as error:
-            self._env.close()
+            env.close()
             raise EngineRefused(directory, str(error)) from error
-        page_bytes = self._env.stat()["psize"]
-        self._growth_pages_max = map_bytes // page_bytes * GROWTH_PERCENT_MAX // 100
+        super().__init__(env, rows, sequences)
+        self._growth_pages_max = map_bytes // env.stat()["psize"] * GROWTH_PERCENT_MAX // 100
 
-    def read(self, fn: Callable[[ReadTxn], T]) -> T:
-        """Run `fn` on one snapshot of the newest committed state; on any thread.
-
-        Raises:
-            RunIndexError: What `fn` raised, with the revision that it saw.
-            StoreCorrupt: The engine found its file damaged.
-        """
-        try:
-            with self._env.begin() as txn:
-                return self._run_read(fn, txn)
-        except _DAMAGE as error:
-            raise StoreCorrupt(str(error)) from error
-
-    def write(self, fn: Callable[[WriteTxn], T], *, clock: Clock) -> T:
+    def write(self, fn: Callable[[WriteTxn], T], *, clock: Clock, revisions_skipped: int = 0) -> T:
         """Run `fn` in one transaction, and return what it returns once that is on the disk; blocks.
+
+        Args:
+            fn: Pure but for its transaction. When it writes nothing, none are skipped either.
+            clock: The wall clock.
+            revisions_skipped: Revisions that are given out neither in this transaction nor ever after.
 
         Raises:
             RunIndexError: What `fn` raised, with the revision that it saw; nothing was written.
@@ -123,7 +118,7 @@ class LmdbEnvironment:
         with self._commit_errors_told():
             txn = self._env.begin(write=True)
         try:
-            result, changes, counters = self._prepare(fn, txn, clock)
+            result, changes, counters = self._prepare(fn, txn, clock, revisions_skipped)
             if changes is not None:
                 with self._commit_errors_told():
                     self._refuse_growth_when_full(txn, changes)
@@ -134,29 +129,74 @@ class LmdbEnvironment:
             # Does nothing after a commit.
             txn.abort()
 
-    def close(self) -> None:
-        """Release the engine; again does nothing. No transaction may be running."""
-        self._env.close()
+    def sizes(self) -> Sizes:
+        """Return how large the store is. Read-only."""
+        info = self._env.info()
+        with self._env.begin() as txn:
+            stats = [self._env.stat(), txn.stat(self._rows), txn.stat(self._sequences)]
+        pages = sum(stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"] for stat in stats)
+        page_bytes = stats[0]["psize"]
+        # The two meta pages belong to no database.
+        used = (pages + 2) * page_bytes
+        return Sizes(
+            used=used,
+            # The list of free pages counts as free: it is in them. A commit may come between the two numbers.
+            free=max(0, (info["last_pgno"] + 1) * page_bytes - used),
+            # Not opened: closing a second descriptor of the file would end the engine's locks.
+            disk=(self._directory / DATA_FILE_NAME).stat().st_size,
+            map=self._map_bytes,
+        )
 
-    def _run_read(self, fn: Callable[[ReadTxn], T], txn: "lmdb.Transaction[bytes]") -> T:
-        reads = LmdbReadTxn(txn, self._rows, self._read_sequences(txn).revision)
+    def readers(self) -> Readers:
+        """Return who reads the store. Read-only."""
+        # A line for each slot: process, thread, transaction; `-` where none is open.
+        slots = [line.split() for line in self._env.readers().splitlines()]
+        seen = [int(slot[-1]) for slot in slots if slot and slot[-1].isdigit()]
+        newest = self._env.info()["last_txnid"]
+        return Readers(count=len(seen), oldest_lag_commits=max(0, newest - min(seen, default=newest)))
+
+    def copy_to(self, fd: int) -> None:
+        """Write a consistent copy, without free pages, to an empty file; blocks, as long as it takes.
+
+        Raises:
+            StoreFull: There is no room for it on the disk.
+        """
+        room = shutil.disk_usage(self._directory).free - COPY_DISK_FREE_BYTES_MIN
+        if self.sizes().used > room:
+            raise StoreFull
         try:
-            return run_transaction(fn, reads)
-        finally:
-            reads.end()
+            self._copy(fd)
+        except lmdb.Error as error:
+            if self._tells_full(error):
+                raise StoreFull from error
+            raise StoreCorrupt(f"the copy failed: {error}") from error
+
+    def _copy(self, fd: int) -> None:
+        try:
+            self._env.copyfd(fd, compact=True)
+        except lmdb.IncompatibleError:
+            # Some pages are neither in use nor known to be free, so that free ones cannot be left out.
+            os.ftruncate(fd, 0)
+            os.lseek(fd, 0, os.SEEK_SET)
+            self._env.copyfd(fd)
 
     def _prepare(
-        self, fn: Callable[[WriteTxn], T], txn: "lmdb.Transaction[bytes]", clock: Clock
+        self,
+        fn: Callable[[WriteTxn], T],
+        txn: "lmdb.Transaction[bytes]",
+        clock: Clock,
+        revisions_skipped: int,
     ) -> tuple[T, Changes | None, dict[bytes, bytes | None]]:
         """Run `fn` and return its result and what is to be written: after it, only the engine can fail."""
         try:
             sequences = self._read_sequences(txn)
+            sequences = replace(sequences, revision=sequences.revision + revisions_skipped)
             reads = LmdbReadTxn(txn, self._rows, sequences.revision)
             buffer = WriteBuffer(reads, sequences, clock=clock)
             result = run_transaction(fn, buffer)
             changes = buffer.finish()
             return result, changes, counter_rows(changes.deltas, reads) if changes is not None else {}
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise StoreCorrupt(str(error)) from error
 
     def _apply(
@@ -170,18 +210,7 @@ class LmdbEnvironment:
                     txn.delete(key, db=self._rows)
                 else:
                     txn.put(key, value, db=self._rows)
-        sequences = changes.sequences
-        numbers = _SEQUENCES.pack(sequences.revision, sequences.ordinal, sequences.time_us)
-        txn.put(_SEQUENCES_KEY, numbers + _CRC.pack(zlib.crc32(numbers)), db=self._sequences)
-
-    def _read_sequences(self, txn: "lmdb.Transaction[bytes]") -> Sequences:
-        row = txn.get(_SEQUENCES_KEY, db=self._sequences)
-        if row is None:
-            return Sequences()
-        numbers, crc = row[: _SEQUENCES.size], row[_SEQUENCES.size :]
-        if len(numbers) != _SEQUENCES.size or crc != _CRC.pack(zlib.crc32(numbers)):
-            raise StoreCorrupt("the row of sequences")
-        return Sequences(*_SEQUENCES.unpack(numbers))
+        self._put_sequences(txn, changes.sequences)
 
     def _refuse_growth_when_full(self, txn: "lmdb.Transaction[bytes]", changes: Changes) -> None:
         if changes.deletes or self._env.info()["last_pgno"] < self._growth_pages_max:

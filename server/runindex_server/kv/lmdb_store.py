@@ -17,8 +17,10 @@ from runindex_server.clock import Clock
 from runindex_server.errors import CommitOutcomeUnknown, StoreClosed
 from runindex_server.kv.api import ReadTxn, WriteTxn
 from runindex_server.kv.directory import make_directory, sync_path
-from runindex_server.kv.guard import guard_data_file, guard_file_system
-from runindex_server.kv.lmdb_environment import DATA_FILE_NAME, LmdbEnvironment
+from runindex_server.kv.guard import RestoreUnfinished, guard_data_file, guard_file_system
+from runindex_server.kv.lmdb_engine import COPY_NAME, LmdbEngine
+from runindex_server.kv.lmdb_environment import LmdbEnvironment
+from runindex_server.kv.lmdb_snapshots import DATA_FILE_NAME
 from runindex_server.kv.lock_file import LockFile
 
 T = TypeVar("T")
@@ -29,15 +31,31 @@ OFFLOADED_READS_MAX: Final = 4
 LOCK_NAME: Final = "LOCK"
 STORE_NAME: Final = "store"
 UNFINISHED_NAME: Final = "store.unfinished"
+RESTORING_NAME: Final = "store.restoring"
+SHRUNK_NAME: Final = "data.mdb.shrunk"
 
 
 class LmdbStore:
-    """A `kv.api.Store` on disk. Belongs to one event loop, and to the process that opened it."""
+    """A `kv.engine.MaintainedStore` on disk. Belongs to one event loop, and to the process that opened it."""
 
     def __init__(
-        self, environment: LmdbEnvironment, lock: LockFile, *, clock: Clock, on_fatal: Callable[[], None]
+        self,
+        environment: LmdbEnvironment,
+        directory: Path,
+        lock: LockFile | None,
+        *,
+        clock: Clock,
+        on_fatal: Callable[[], None],
     ) -> None:
-        """Own an open environment and the lock on its data directory; `open_lmdb` makes both."""
+        """Own an open environment.
+
+        Args:
+            environment: Open.
+            directory: Its own.
+            lock: On the data directory, to release at the end; None when somebody else sees to that.
+            clock: The wall clock.
+            on_fatal: As in `open_lmdb`.
+        """
         self._environment = environment
         self._lock = lock
         self._clock = clock
@@ -46,8 +64,14 @@ class LmdbStore:
         self._is_closed = False
         self._has_failed = False
         self._release_lock = threading.Lock()
+        self._engine = LmdbEngine(environment, directory, refuse_when_stopped=self._refuse_when_stopped)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
         self._readers = ThreadPoolExecutor(OFFLOADED_READS_MAX, thread_name_prefix="store-reader")
+
+    @property
+    def engine(self) -> LmdbEngine:
+        """What only LMDB can do; see `kv.engine`."""
+        return self._engine
 
     async def read(self, fn: Callable[[ReadTxn], T], *, offload: bool = False) -> T:
         """Run `fn` on one snapshot, on the event loop unless `offload`; see `kv.api.Store`."""
@@ -80,8 +104,10 @@ class LmdbStore:
         with self._release_lock:
             self._writer.shutdown()
             self._readers.shutdown()
+            self._engine.close()
             self._environment.close()
-            self._lock.release()
+            if self._lock is not None:
+                self._lock.release()
 
     def _write(self, fn: Callable[[WriteTxn], T]) -> T:
         # Handed over before an earlier write failed.
@@ -133,14 +159,32 @@ def open_lmdb(
     try:
         store_dir = data_dir / STORE_NAME
         shutil.rmtree(data_dir / UNFINISHED_NAME, ignore_errors=True)
+        remove_leftovers(store_dir)
         if not store_dir.exists():
+            refuse_unfinished_restore(data_dir)
             _create(store_dir, clock=clock, map_bytes=map_bytes, initialise=initialise)
         guard_data_file(store_dir / DATA_FILE_NAME)
         environment = LmdbEnvironment(store_dir, map_bytes=map_bytes, create=False)
     except BaseException:
         lock.release()
         raise
-    return LmdbStore(environment, lock, clock=clock, on_fatal=on_fatal)
+    return LmdbStore(environment, store_dir, lock, clock=clock, on_fatal=on_fatal)
+
+
+def refuse_unfinished_restore(data_dir: Path) -> None:
+    """Refuse a data directory whose store a restore has not finished.
+
+    Raises:
+        RestoreUnfinished: It is one.
+    """
+    if (data_dir / RESTORING_NAME).exists():
+        raise RestoreUnfinished(data_dir / RESTORING_NAME)
+
+
+def remove_leftovers(store_dir: Path) -> None:
+    """Remove what a copy or a shrinking left in the directory of a store when its process was killed."""
+    for name in (COPY_NAME, SHRUNK_NAME):
+        (store_dir / name).unlink(missing_ok=True)
 
 
 def _create(store_dir: Path, *, clock: Clock, map_bytes: int, initialise: Callable[[WriteTxn], None]) -> None:

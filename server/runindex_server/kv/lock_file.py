@@ -5,6 +5,8 @@ LMDB's own lock file is not enough: whoever deletes it under a running server le
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -45,3 +47,18 @@ class LockFile:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold a lock for a while.
+
+    Raises:
+        StoreInUse: It is held already.
+        OSError: The file cannot be made.
+    """
+    lock = LockFile.take(path)
+    try:
+        yield
+    finally:
+        lock.release()

@@ -2,13 +2,15 @@
 
 import asyncio
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from itertools import islice
 from typing import TypeVar
 
 from runindex_server.clock import Clock
 from runindex_server.errors import StoreClosed
 from runindex_server.kv.api import ReadTxn, WriteTxn, check_row, decode_counter
+from runindex_server.kv.engine import Engine, Readers, Sizes, StoreCopy
 from runindex_server.kv.transaction import run_transaction
 from runindex_server.kv.write_buffer import Changes, Sequences, WriteBuffer, counter_rows
 
@@ -21,6 +23,11 @@ class _SortedRows:
     def __init__(self) -> None:
         self.values: dict[bytes, bytes] = {}
         self.keys: list[bytes] = []
+
+    def copy(self) -> "_SortedRows":
+        rows = _SortedRows()
+        rows.values, rows.keys = dict(self.values), list(self.keys)
+        return rows
 
     def put(self, key: bytes, value: bytes) -> None:
         if key not in self.values:
@@ -73,8 +80,50 @@ class _MemoryReadTxn:
         self._has_ended = True
 
 
+class _MemoryCopy:
+    """A copy of the rows. Its bytes are those of each key and value, behind their lengths in 4 bytes."""
+
+    def __init__(self, rows: _SortedRows, revision: int) -> None:
+        self._rows = rows
+        self._revision = revision
+        parts = (part for key in rows.keys for part in (key, rows.values[key]))
+        self._bytes = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+
+    @property
+    def total_bytes(self) -> int:
+        return len(self._bytes)
+
+    def read(self, fn: Callable[[ReadTxn], T]) -> T:
+        txn = _MemoryReadTxn(self._rows, self._revision)
+        try:
+            return run_transaction(fn, txn)
+        finally:
+            txn.end()
+
+    def chunks(self, chunk_bytes: int) -> Iterator[bytes]:
+        for offset in range(0, self.total_bytes, chunk_bytes):
+            yield self._bytes[offset : offset + chunk_bytes]
+
+
+class _MemoryEngine:
+    """What can be told of rows in memory: there is no file, and no reader stays."""
+
+    def __init__(self, snapshot: Callable[[], _MemoryCopy]) -> None:
+        self._snapshot = snapshot
+
+    def sizes(self) -> Sizes:
+        return Sizes(used=self._snapshot().total_bytes, free=0, disk=0, map=0)
+
+    def readers(self) -> Readers:
+        return Readers(count=0, oldest_lag_commits=0)
+
+    @asynccontextmanager
+    async def copy(self) -> AsyncIterator[StoreCopy]:
+        yield self._snapshot()
+
+
 class MemoryStore:
-    """A `kv.api.Store` that lasts as long as its process. Belongs to one event loop."""
+    """A `kv.engine.MaintainedStore` that lasts as long as its process. Belongs to one event loop."""
 
     def __init__(self, *, clock: Clock, initialise: Callable[[WriteTxn], None]) -> None:
         """Make a store, and run `initialise` as its first write.
@@ -88,6 +137,11 @@ class MemoryStore:
         self._sequences = Sequences()
         self._is_closed = False
         self._write(initialise)
+
+    @property
+    def engine(self) -> Engine:
+        """What stands in for an engine; see `kv.engine`."""
+        return _MemoryEngine(self._copy)
 
     async def read(self, fn: Callable[[ReadTxn], T], *, offload: bool = False) -> T:  # noqa: ARG002  # The interface.
         """Run `fn` on one snapshot, always on the event loop; see `kv.api.Store`."""
@@ -108,6 +162,10 @@ class MemoryStore:
     async def close(self) -> None:
         """Refuse calls from now on."""
         self._is_closed = True
+
+    def _copy(self) -> _MemoryCopy:
+        self._refuse_when_closed()
+        return _MemoryCopy(self._rows.copy(), self._sequences.revision)
 
     def _refuse_when_closed(self) -> None:
         if self._is_closed:

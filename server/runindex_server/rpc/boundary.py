@@ -4,8 +4,9 @@ It wraps each method once, when the server is built, and not each call.
 """
 
 import secrets
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, NoReturn, TypeAlias
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, Final, NoReturn, TypeAlias, cast
 
 import grpc
 import grpc.aio
@@ -29,30 +30,69 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Method = Callable[[Any], Awaitable[bytes | Message]]
 """A servicer's method: a request message in, a response message or its wire form out."""
 
+StreamMethod = Callable[[Any], AsyncGenerator[Message, None]]
+"""A servicer's method that answers piece by piece."""
+
 _log: Final = get_logger(__name__)
 
 
-def handler_of(descriptor: MethodDescriptor, method: Method, gate: Gate) -> "grpc.RpcMethodHandler[Any, Any]":
+def handler_of(
+    descriptor: MethodDescriptor, method: Method | StreamMethod, gate: Gate
+) -> "grpc.RpcMethodHandler[Any, Any]":
     """Return what gRPC calls for a method.
 
     Bytes go in and out of gRPC as they are, so that a request that does not parse, and every exception, end
     here as a refusal with a reason, and never as gRPC's own INTERNAL or UNKNOWN.
     """
+    if descriptor.server_streaming:
+        return grpc.unary_stream_rpc_method_handler(
+            _streaming(descriptor, cast("StreamMethod", method), gate)
+        )
+    return grpc.unary_unary_rpc_method_handler(_answering(descriptor, cast("Method", method), gate))
+
+
+def _answering(
+    descriptor: MethodDescriptor, method: Method, gate: Gate
+) -> Callable[[bytes, Context], Awaitable[bytes]]:
+    """Return what serves a method with one answer."""
     request_class = GetMessageClass(descriptor.input_type)
 
     async def serve(data: bytes, context: Context) -> bytes:
-        call_id = secrets.token_hex(8)
-        try:
+        async with _ending(descriptor, context):
             with gate:
                 response = await method(parse(request_class, data))
-        except RunIndexError as error:
-            await _refuse(context, descriptor, call_id, error)
-        except Exception:  # noqa: BLE001  # Whatever else: the caller learns an id, and the log the rest.
-            await _fail(context, descriptor, call_id)
-        _log.debug("call answered", method=descriptor.full_name, call_id=call_id)
         return response if isinstance(response, bytes) else response.SerializeToString()
 
-    return grpc.unary_unary_rpc_method_handler(serve)
+    return serve
+
+
+def _streaming(
+    descriptor: MethodDescriptor, method: StreamMethod, gate: Gate
+) -> Callable[[bytes, Context], AsyncIterator[bytes]]:
+    """Return what serves a method that answers piece by piece."""
+    request_class = GetMessageClass(descriptor.input_type)
+
+    async def serve(data: bytes, context: Context) -> AsyncIterator[bytes]:
+        async with _ending(descriptor, context):
+            with gate:
+                async with aclosing(method(parse(request_class, data))) as pieces:
+                    async for piece in pieces:
+                        yield piece.SerializeToString()
+
+    return serve
+
+
+@asynccontextmanager
+async def _ending(descriptor: MethodDescriptor, context: Context) -> AsyncIterator[None]:
+    """End a call: log it, and turn whatever was raised into a refusal."""
+    call_id = secrets.token_hex(8)
+    try:
+        yield
+    except RunIndexError as error:
+        await _refuse(context, descriptor, call_id, error)
+    except Exception:  # noqa: BLE001  # Whatever else: the caller learns an id, and the log the rest.
+        await _fail(context, descriptor, call_id)
+    _log.debug("call answered", method=descriptor.full_name, call_id=call_id)
 
 
 def parse(request_class: type[Message], data: bytes) -> Message:

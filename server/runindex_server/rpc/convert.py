@@ -89,21 +89,21 @@ def parent_response(parent: RunId | None, revision: int) -> pb.GetParentRunRespo
 
 def retention_response(policy: RetentionPolicy, revision: int) -> pb.GetRunRetentionResponse:
     """Return a retention policy."""
-    return pb.GetRunRetentionResponse(policy=_policy(policy), revision=revision)
+    return pb.GetRunRetentionResponse(policy=retention_policy(policy), revision=revision)
 
 
-def _policy(policy: RetentionPolicy) -> pb.RetentionPolicy:
+def retention_policy(policy: RetentionPolicy) -> pb.RetentionPolicy:
     """Return a retention policy as the contract has it."""
     if policy.keep_latest_n is not None:
         return pb.RetentionPolicy(keep_latest_n=policy.keep_latest_n)
     if policy.keep_duration_us is not None:
-        return pb.RetentionPolicy(keep_duration=_duration(policy.keep_duration_us))
+        return pb.RetentionPolicy(keep_duration=duration(policy.keep_duration_us))
     if policy.delete_after_us is not None:
-        return pb.RetentionPolicy(delete_after=_duration(policy.delete_after_us))
+        return pb.RetentionPolicy(delete_after=duration(policy.delete_after_us))
     return pb.RetentionPolicy(keep_all=pb.KeepAll())
 
 
-def _duration(us: int) -> Duration:
+def duration(us: int) -> Duration:
     """Return a duration of microseconds as protobuf's."""
     seconds, micros = divmod(us, 1_000_000)
     return Duration(seconds=seconds, nanos=micros * 1_000)

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from runindex.v1 import run_data_pb2 as data_pb
 from runindex.v1 import run_index_pb2 as pb
 from runindex_server import limits
 from runindex_server.rpc import validate
 from runindex_server.rpc.digest import query_digest, request_digest
 from runindex_server.runs.mutation import Conditions, RequestKey
-from runindex_server.runs.page_token import PageTokens
+from runindex_server.runs.page_token import PageTokens, Position
 from runindex_server.runs.paging import PageRequest
 from runindex_server.runs.run_index import Draft
 from runindex_server.schema.run import RunId
@@ -36,7 +37,15 @@ ChangeRequest = (
     | pb.AddRunTagsRequest
     | pb.RemoveRunTagsRequest
     | pb.SetRunRetentionRequest
+    | data_pb.PutValueRequest
+    | data_pb.DeleteValueRequest
+    | data_pb.SetStateRequest
+    | data_pb.SetDocumentRequest
+    | data_pb.MergeDocumentRequest
+    | data_pb.DeleteDocumentRequest
 )
+UnversionedRequest = CreateRequest | data_pb.AppendEventsRequest | data_pb.CompareAndSetStateRequest
+"""Mutations that depend on no version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +76,7 @@ def draft(request: CreateRequest, new_run_id: Callable[[], RunId], *, parent: Ru
 
 
 def conditions(request: ChangeRequest) -> Conditions:
-    """Return on what a mutation of a run depends.
+    """Return on what a mutation of a run, or of what it holds, depends.
 
     Raises:
         InvalidField: As `validate.request_id`.
@@ -76,7 +85,7 @@ def conditions(request: ChangeRequest) -> Conditions:
     return Conditions(expected_version=expected, request=request_key(request))
 
 
-def request_key(request: CreateRequest | ChangeRequest) -> RequestKey | None:
+def request_key(request: UnversionedRequest | ChangeRequest) -> RequestKey | None:
     """Return what makes a mutation safe to retry; None when it has no request id.
 
     Raises:
@@ -114,7 +123,7 @@ def page_call(
         skip = validate.skip(request.skip, page_token=request.page_token)
     before = None
     if request.page_token:
-        position = tokens.decode(query_digest(request), request.page_token)
+        position = Position.unpack(tokens.decode(query_digest(request), request.page_token))
         before, now_us = position.before, position.now_us
     page = PageRequest(size=size, before=before, skip=skip, view=view)
     return PageCall(request=request, page=page, now_us=now_us)

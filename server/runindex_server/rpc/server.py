@@ -1,27 +1,32 @@
 """The gRPC server, assembled: services, options, background jobs, start and drain."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import grpc.aio
 import uuid_utils
+from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from runindex.v1 import run_index_pb2 as pb
+from runindex.v1 import maintenance_pb2, run_data_pb2, run_index_pb2
 from runindex_server import limits
 from runindex_server.clock import Clock
+from runindex_server.jobs.retention import Retention
 from runindex_server.jobs.runner import JobRunner
-from runindex_server.kv.api import Store
+from runindex_server.kv.engine import MaintainedStore
 from runindex_server.rpc.address import split_address
 from runindex_server.rpc.boundary import handler_of
 from runindex_server.rpc.gate import Gate
+from runindex_server.rpc.maintenance_servicer import MaintenanceServicer
 from runindex_server.rpc.reflection_pool import ReflectionPool
+from runindex_server.rpc.run_data_servicer import RunDataServicer
 from runindex_server.rpc.servicer import RunIndexServicer
 from runindex_server.runs.page_token import PageTokens
-from runindex_server.schema.header import read_header
-from runindex_server.schema.run import RunId
+from runindex_server.schema.header import StoreHeader, read_header
+from runindex_server.schema.run import KEEP_ALL, RetentionPolicy, RunId
 from runindex_server.search.index import TermIndex
 
 _HEALTH: Final[Any] = vars(health)["aio"]
@@ -29,12 +34,14 @@ _HEALTH: Final[Any] = vars(health)["aio"]
 
 _POOL: Final = cast("DescriptorPool", ReflectionPool())
 
-SERVICE: Final = pb.DESCRIPTOR.services_by_name["RunIndex"]
+RUN_INDEX: Final = run_index_pb2.DESCRIPTOR.services_by_name["RunIndex"]
+RUN_DATA: Final = run_data_pb2.DESCRIPTOR.services_by_name["RunData"]
+MAINTENANCE: Final = maintenance_pb2.DESCRIPTOR.services_by_name["Maintenance"]
 
-NAMES: Final = (SERVICE.full_name, health.SERVICE_NAME)
+NAMES: Final = (RUN_INDEX.full_name, RUN_DATA.full_name, MAINTENANCE.full_name, health.SERVICE_NAME)
 """The services whose health is told, beside that of the server as a whole."""
 
-OPTIONS: Final = (
+CHANNEL_OPTIONS: Final = (
     # A second server on the same port fails, and does not take half of the connections.
     ("grpc.so_reuseport", 0),
     # Above our own bound, so that ours answers, with a reason.
@@ -102,26 +109,37 @@ def new_run_id() -> RunId:
     return RunId(uuid_utils.uuid7().bytes)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What can be set of a server.
+
+    Attributes:
+        search_budget_records: Candidates that one search examines at most.
+        request_id_retention_s: How long answers are remembered for request ids.
+        default_retention: What acts on runs without a policy of their own.
+        retention_interval_s: From one compaction to the next; 0 for none but those that are asked for.
+        new_run_id: Makes ids for runs that come without one.
+        run_jobs: Whether to run the background jobs here.
+    """
+
+    search_budget_records: int = limits.SEARCH_BUDGET_RECORDS
+    request_id_retention_s: int = limits.REQUEST_ID_RETENTION_S_MIN
+    default_retention: RetentionPolicy = KEEP_ALL
+    retention_interval_s: int = limits.RETENTION_INTERVAL_S
+    new_run_id: Callable[[], RunId] = new_run_id
+    run_jobs: bool = True
+
+
 async def start_server(
-    store: Store,
-    *,
-    address: str,
-    clock: Clock,
-    search_budget_records: int = limits.SEARCH_BUDGET_RECORDS,
-    request_id_retention_s: int = limits.REQUEST_ID_RETENTION_S_MIN,
-    new_run_id: Callable[[], RunId] = new_run_id,
-    run_jobs: bool = True,
+    store: MaintainedStore, *, address: str, clock: Clock, options: Options | None = None
 ) -> Server:
     """Start a server over a store.
 
     Args:
         store: Open. Stays the caller's to close, after the server has stopped.
         address: `host:port`; port 0 takes a free one.
-        clock: Wall-clock time for ages in searches and for purging.
-        search_budget_records: Candidates that one search examines at most.
-        request_id_retention_s: How long answers are remembered for request ids.
-        new_run_id: Makes ids for runs that come without one.
-        run_jobs: Whether to run the background jobs here.
+        clock: Wall-clock time for ages in searches, for purging and for retention.
+        options: What can be set; None for the defaults.
 
     Raises:
         InvalidAddress: The address is none.
@@ -129,18 +147,19 @@ async def start_server(
         StoreCorrupt, StorageVersionUnknown: As `read_header`.
     """
     host, _ = split_address(address)
+    options = options or Options()
     header = await store.read(read_header)
-    servicer = RunIndexServicer(
+    retention = Retention(
         store,
-        tokens=PageTokens(header),
-        search_index=TermIndex(),
-        search_budget_records=search_budget_records,
         clock=clock,
-        new_run_id=new_run_id,
+        default_policy=options.default_retention,
+        interval_s=options.retention_interval_s,
     )
-    server = grpc.aio.server(options=OPTIONS)
+    await retention.prepare()
+    server = grpc.aio.server(options=CHANNEL_OPTIONS)
     gate = Gate()
-    add_service(server, servicer, gate)
+    for service, servicer in _servicers(store, header, retention, clock, options):
+        add_service(server, service, servicer, gate)
     health_servicer = _HEALTH.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     reflection.enable_server_reflection((*NAMES, reflection.SERVICE_NAME), server, pool=_POOL)
@@ -148,10 +167,32 @@ async def start_server(
     await server.start()
     for name in ("", *NAMES):
         await health_servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
-    jobs = JobRunner(store, clock=clock, request_id_retention_s=request_id_retention_s)
-    if run_jobs:
+    jobs = JobRunner(
+        store, clock=clock, request_id_retention_s=options.request_id_retention_s, retention=retention
+    )
+    if options.run_jobs:
         jobs.start()
     return Server(server, host=host, port=port, jobs=jobs, gate=gate, health_servicer=health_servicer)
+
+
+def _servicers(
+    store: MaintainedStore, header: StoreHeader, retention: Retention, clock: Clock, options: Options
+) -> Iterator[tuple[ServiceDescriptor, object]]:
+    """Yield the services, each with what serves it."""
+    tokens = PageTokens(header)
+    yield (
+        RUN_INDEX,
+        RunIndexServicer(
+            store,
+            tokens=tokens,
+            search_index=TermIndex(),
+            search_budget_records=options.search_budget_records,
+            clock=clock,
+            new_run_id=options.new_run_id,
+        ),
+    )
+    yield RUN_DATA, RunDataServicer(store, tokens=tokens, default_policy=options.default_retention)
+    yield MAINTENANCE, MaintenanceServicer(store, header=header, retention=retention, clock=clock)
 
 
 def _listen(server: grpc.aio.Server, address: str) -> int:
@@ -167,13 +208,13 @@ def _listen(server: grpc.aio.Server, address: str) -> int:
         raise AddressInUse(msg) from error
 
 
-def add_service(server: grpc.aio.Server, servicer: RunIndexServicer, gate: Gate) -> None:
-    """Add the service to a server, each method of the contract by its name.
+def add_service(server: grpc.aio.Server, service: ServiceDescriptor, servicer: object, gate: Gate) -> None:
+    """Add a service to a server, each method of the contract by its name.
 
     Raises:
         AttributeError: The servicer lacks a method of the contract.
     """
     handlers = {
-        method.name: handler_of(method, getattr(servicer, method.name), gate) for method in SERVICE.methods
+        method.name: handler_of(method, getattr(servicer, method.name), gate) for method in service.methods
     }
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE.full_name, handlers),))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))

@@ -244,4 +244,4 @@ class RunIndexServicer:
         if page.next_before is None:
             return ""
         position = Position(before=page.next_before, now_us=call.now_us)
-        return self._tokens.encode(query_digest(call.request), position)
+        return self._tokens.encode(query_digest(call.request), position.pack())

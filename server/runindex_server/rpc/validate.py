@@ -224,7 +224,7 @@ def request_id(text: str) -> str:
 
 
 def page_size(number: int, *, default: int) -> int:
-    """Return how many runs a page holds at most.
+    """Return how many items a page holds at most.
 
     Raises:
         InvalidPageSize: It is negative.

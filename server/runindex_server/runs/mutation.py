@@ -15,7 +15,8 @@ from runindex_server.kv.api import ReadTxn, WriteTxn
 from runindex_server.schema import keys, records
 from runindex_server.schema.answers import Answer, RememberedAnswer, decode_answer, encode_answer
 from runindex_server.schema.derive import write_run
-from runindex_server.schema.run import ENDED, Run, RunId, run_id_text
+from runindex_server.schema.due import policy_changed
+from runindex_server.schema.run import ENDED, KEEP_ALL, Run, RunId, run_id_text
 
 MINUTE_US: Final = 60_000_000
 
@@ -153,10 +154,13 @@ def change(
     run = admit(txn, run_id, conditions, guard)
     edited = edit(run)
     revision = txn.revision
-    if edited != run:
+    if not _looks_alike(run, edited):
         revision = txn.next_revision()
         edited = stamp(edited, now_us=txn.issue_time_us(), revision=revision)
+    if edited != run:
         write_run(txn, run, edited, revision=revision)
+    if edited.retention != run.retention:
+        policy_changed(txn, edited, revision=revision)
     answer = Answer(run_id=run_id, version=edited.version, revision=revision, update_us=edited.update_us)
     remember(txn, conditions.request, answer)
     return answer
@@ -171,6 +175,16 @@ def stamp(run: Run, *, now_us: int, revision: int) -> Run:
         update_us=now_us,
         end_us=now_us if run.end_us is None and run.state in ENDED else run.end_us,
         activity_us=minute_of(now_us),
+    )
+
+
+def _looks_alike(run: Run, edited: Run) -> bool:
+    """Tell whether a caller sees no difference.
+
+    A policy of KeepAll on a run that had none is one: it only exempts the run from the default policy.
+    """
+    return run == edited or (
+        run.retention is None and edited.retention == KEEP_ALL and replace(edited, retention=None) == run
     )
 
 

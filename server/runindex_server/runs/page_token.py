@@ -1,6 +1,6 @@
 """Page tokens: opaque, bound to the store's history and to the query that made them, and authenticated.
 
-version u8 | epoch[8] | query[8] | before u64 | now_us u64 | mac[9]        as URL-safe base 64
+version u8 | epoch[8] | query[8] | place | mac[9]        as URL-safe base 64, without padding
 """
 
 import base64
@@ -15,14 +15,14 @@ from runindex_server.errors import InvalidPageToken
 from runindex_server.schema.header import StoreHeader
 
 _VERSION: Final = 1
-_TOKEN: Final = struct.Struct(">B8s8sQQ")
+_HEAD: Final = struct.Struct(">B8s8s")
 _MAC_BYTES: Final = 9
-"""42 bytes in all: base 64 without padding, so that each token has one spelling."""
+_POSITION: Final = struct.Struct(">QQ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
-    """Where a page begins.
+    """Where a page of runs begins.
 
     Attributes:
         before: The ordinal below which it begins.
@@ -31,6 +31,16 @@ class Position:
 
     before: int
     now_us: int = 0
+
+    def pack(self) -> bytes:
+        """Return it as the place of a token."""
+        return _POSITION.pack(self.before, self.now_us)
+
+    @classmethod
+    def unpack(cls, place: bytes) -> "Position":
+        """Return the position in the place of a token of runs, which its query tells from all others."""
+        before, now_us = _POSITION.unpack(place)
+        return cls(before=before, now_us=now_us)
 
 
 class PageTokens:
@@ -41,38 +51,43 @@ class PageTokens:
         self._epoch = header.epoch
         self._key = header.token_key
 
-    def encode(self, query: bytes, position: Position) -> str:
+    def encode(self, query: bytes, place: bytes) -> str:
         """Return the token of a page.
 
         Args:
             query: The digest of the query, page size and view left out: 8 bytes.
-            position: Where the page begins.
+            place: Where the page begins, in a form that belongs to the kind of query.
         """
-        body = _TOKEN.pack(_VERSION, self._epoch, query, position.before, position.now_us)
-        return base64.urlsafe_b64encode(body + self._mac(body)).decode()
+        body = _HEAD.pack(_VERSION, self._epoch, query) + place
+        return _text(body + self._mac(body))
 
-    def decode(self, query: bytes, token: str) -> Position:
-        """Return where the page of a token begins.
+    def decode(self, query: bytes, token: str) -> bytes:
+        """Return the place where the page of a token begins.
 
         Raises:
             InvalidPageToken: It is damaged, of another store or of another query.
         """
         try:
-            data = base64.b64decode(token, altchars=b"-_", validate=True)
+            data = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
         except (binascii.Error, ValueError) as error:
             raise InvalidPageToken("not a page token") from error
-        if base64.urlsafe_b64encode(data).decode() != token:  # The decoder takes + for - and / for _, too.
+        if _text(data) != token:  # The decoder takes + for - and / for _, too, and what is left of a byte.
             raise InvalidPageToken("not a page token")
-        body, mac = data[: _TOKEN.size], data[_TOKEN.size :]
-        if len(body) != _TOKEN.size or not hmac.compare_digest(mac, self._mac(body)):
+        body, mac = data[:-_MAC_BYTES], data[-_MAC_BYTES:]
+        if len(body) < _HEAD.size or not hmac.compare_digest(mac, self._mac(body)):
             raise InvalidPageToken("not a page token of this store")
-        version, epoch, of_query, before, now_us = _TOKEN.unpack(body)
+        version, epoch, of_query = _HEAD.unpack_from(body)
         if version != _VERSION or epoch != self._epoch:
             raise InvalidPageToken("made before the store was restored from a backup")
         if of_query != query:
             raise InvalidPageToken("made by another query")
-        return Position(before=before, now_us=now_us)
+        return body[_HEAD.size :]
 
     def _mac(self, body: bytes) -> bytes:
         """Return what only this store can put behind a token."""
         return blake2b(body, digest_size=_MAC_BYTES, key=self._key).digest()
+
+
+def _text(token: bytes) -> str:
+    """Return the one spelling of a token."""
+    return base64.urlsafe_b64encode(token).decode().rstrip("=")

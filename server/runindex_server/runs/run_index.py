@@ -31,12 +31,12 @@ from runindex_server.runs.mutation import (
     remember,
 )
 from runindex_server.runs.paging import Page, PageRequest, page_of, page_of_hits
+from runindex_server.runs.removal import remove_run
 from runindex_server.schema import keys, metadata, records
-from runindex_server.schema.answers import Answer, Receipt
+from runindex_server.schema.answers import Answer
 from runindex_server.schema.derive import write_run
-from runindex_server.schema.encoding import encode_u64
-from runindex_server.schema.holdings import Holding, drop_holdings, read_holdings
 from runindex_server.schema.run import (
+    KEEP_ALL,
     RetentionPolicy,
     Run,
     RunId,
@@ -193,10 +193,6 @@ def archive_run(txn: WriteTxn, run_id: RunId, conditions: Conditions) -> Answer:
 def delete_run(txn: WriteTxn, run_id: RunId, conditions: Conditions) -> Answer:
     """Delete a run with all that it holds.
 
-    One write removes the record and what follows from it, and leaves a tombstone by which the data of this
-    generation is erased afterwards. What it held is read from counters: the cost is the same whatever it
-    holds.
-
     Raises:
         RunNotFound: No run has this id.
         DefaultRunProtected: It is the default run.
@@ -206,19 +202,8 @@ def delete_run(txn: WriteTxn, run_id: RunId, conditions: Conditions) -> Answer:
     if answered is not None:
         return answered
     run = admit(txn, run_id, conditions, DELETE)
-    held = read_holdings(txn, run)
-    receipt = Receipt(
-        kv_keys=held[Holding.KV_KEYS],
-        events=held[Holding.EVENTS],
-        state_cells=held[Holding.STATE_CELLS],
-        documents=held[Holding.DOCUMENTS],
-        bytes=held[Holding.BYTES],
-        orphaned_children=txn.get_counter(keys.child_count(run_id)),
-    )
     revision = txn.next_revision()
-    write_run(txn, run, None, revision=revision)
-    drop_holdings(txn, run)
-    txn.put(keys.tombstone(run_id, run.generation), encode_u64(txn.issue_time_us()))
+    receipt = remove_run(txn, run, revision=revision)
     answer = Answer(run_id=run_id, version=0, revision=revision, update_us=0, receipt=receipt)
     remember(txn, conditions.request, answer)
     return answer
@@ -356,7 +341,7 @@ def get_run_retention(txn: ReadTxn, run_id: RunId) -> RetentionPolicy:
     Raises:
         RunNotFound: No run has this id.
     """
-    return load(txn, run_id).retention
+    return load(txn, run_id).retention or KEEP_ALL
 
 
 def _lead(

@@ -40,11 +40,12 @@ class Answer:
     """What a mutation answered.
 
     Attributes:
-        run_id: The run that was created, changed or deleted.
-        version: Its version after the call; 0 for a delete.
+        run_id: The run that was created, changed or deleted, or whose data was written.
+        version: The version after the call, of the run or of the data; 0 for a delete and for events.
         revision: The store's revision that the call made or saw.
-        update_us: The run's update time after the call; 0 for a delete.
+        update_us: The run's update time after the call, or when the data was written; 0 for a delete.
         receipt: What a delete removed; None for anything else.
+        first_sequence: Of the events that were appended; 0 for anything else.
     """
 
     run_id: RunId
@@ -52,6 +53,7 @@ class Answer:
     revision: int
     update_us: int
     receipt: Receipt | None = None
+    first_sequence: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +82,7 @@ def encode_answer(key: bytes, remembered: RememberedAnswer) -> bytes:
         revision=answer.revision,
         update_time_us=answer.update_us,
         answer_time_us=remembered.answer_us,
+        first_sequence=answer.first_sequence,
         receipt=None
         if receipt is None
         else pb.DeleteReceipt(
@@ -110,6 +113,7 @@ def decode_answer(key: bytes, value: bytes) -> RememberedAnswer:
         version=message.version,
         revision=message.revision,
         update_us=message.update_time_us,
+        first_sequence=message.first_sequence,
         receipt=None
         if receipt is None
         else Receipt(

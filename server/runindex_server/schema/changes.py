@@ -1,6 +1,6 @@
 """The pending list: what writes changed in the term index, until it is merged into the postings."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
@@ -42,13 +42,21 @@ def append_change(txn: WriteTxn, change: Change) -> None:
     Raises:
         Overloaded: Too many changes wait to be merged.
     """
-    if change.revision - merged_through(txn) > limits.PENDING_ROWS_MAX:
+    if txn.get_counter(keys.PENDING_TERMS_COUNT) >= limits.PENDING_ROWS_MAX:
         raise Overloaded("the merge of the search index")
     pending = pb.PendingTerms(
         ordinal=change.ordinal, added=sorted(change.added), removed=sorted(change.removed)
     )
     key = keys.pending_terms(change.revision)
     txn.put(key, records.seal(key, pending.SerializeToString()))
+    txn.add(keys.PENDING_TERMS_COUNT, 1)
+
+
+def remove_changes(txn: WriteTxn, revisions: Sequence[int]) -> None:
+    """Remove changes that are in the postings; each must be in the list."""
+    for revision in revisions:
+        txn.delete(keys.pending_terms(revision))
+    txn.add(keys.PENDING_TERMS_COUNT, -len(revisions))
 
 
 def read_changes(txn: ReadTxn, *, after: int, through: int) -> Iterator[Change]:

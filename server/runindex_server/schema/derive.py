@@ -36,6 +36,11 @@ NOTHING: Final = Derived()
 
 def derive(run: Run) -> Derived:
     """Return what follows from a run's record."""
+    return Derived(rows_of(run), counters_of(run), terms_of(run))
+
+
+def rows_of(run: Run) -> Mapping[bytes, bytes]:
+    """Return the index rows that follow from a run's record, key to value."""
     archived, ordinal = run.is_archived, run.ordinal
     listings = [
         keys.all_runs(archived=archived, ordinal=ordinal),
@@ -43,11 +48,21 @@ def derive(run: Run) -> Derived:
         keys.by_create_time(run.create_us, ordinal),
         *(keys.by_tag(tag, archived=archived, ordinal=ordinal) for tag in run.tags),
     ]
-    counters = {keys.state_count(run.state): 1}
+    if run.expire_us is not None:
+        listings.append(keys.expiring(run.expire_us, ordinal))
+    if run.end_us is not None and run.retention is None:
+        listings.append(keys.ended(run.end_us, ordinal))
     if run.parent is not None:
         listings.append(keys.by_parent(run.parent, archived=archived, ordinal=ordinal))
+    return dict.fromkeys(listings, run.run_id)
+
+
+def counters_of(run: Run) -> Mapping[bytes, int]:
+    """Return how much a run adds to each counter."""
+    counters = {keys.state_count(run.state): 1}
+    if run.parent is not None:
         counters[keys.child_count(run.parent)] = 1
-    return Derived(dict.fromkeys(listings, run.run_id), counters, terms_of(run))
+    return counters
 
 
 def write_run(txn: WriteTxn, old: Run | None, new: Run | None, *, revision: int) -> None:
@@ -81,3 +96,8 @@ def write_run(txn: WriteTxn, old: Run | None, new: Run | None, *, revision: int)
         ordinal = (new or old).ordinal  # type: ignore[union-attr]  # One of them is a run.
         added, removed = after.terms - before.terms, before.terms - after.terms
         append_change(txn, Change(revision, ordinal, added, removed))
+
+
+def touch_run(txn: WriteTxn, run: Run) -> None:
+    """Write a run's record with another activity time, from which nothing follows."""
+    txn.put(keys.run(run.run_id), records.encode_run(run))

@@ -11,12 +11,16 @@ from runindex_server.kv.api import ReadTxn, WriteTxn
 from runindex_server.schema import keys, records
 from runindex_server.schema._generated import run_record_pb2 as pb
 
-STORAGE_VERSION: Final = 1
+STORAGE_VERSION: Final = 2
 """The version of keys and records that this server writes, and the newest that it reads."""
 
 
 class StorageVersionUnknown(Exception):
     """A newer server wrote the store."""
+
+
+class StoreNotMigrated(Exception):
+    """An older server wrote the store, and it has not been migrated yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,23 +58,25 @@ def new_header(*, create_us: int, created_by: str) -> StoreHeader:
 
 def write_header(txn: WriteTxn, header: StoreHeader) -> None:
     """Write the header of a store that has none."""
-    message = pb.StoreHeader(
-        storage_version=header.storage_version,
-        store_id=header.store_id,
-        epoch=header.epoch,
-        token_key=header.token_key,
-        create_time_us=header.create_us,
-        created_by=header.created_by,
-    )
-    txn.insert(keys.STORE_HEADER, records.seal(keys.STORE_HEADER, message.SerializeToString()))
+    txn.insert(keys.STORE_HEADER, _encode_header(header))
 
 
-def read_header(txn: ReadTxn) -> StoreHeader:
+def replace_header(txn: WriteTxn, header: StoreHeader) -> None:
+    """Write the header of a store anew."""
+    txn.put(keys.STORE_HEADER, _encode_header(header))
+
+
+def read_header(txn: ReadTxn | WriteTxn, *, accept_older: bool = False) -> StoreHeader:
     """Return the store's header. Read-only.
+
+    Args:
+        txn: A transaction.
+        accept_older: Whether the store may be of an older storage version: for what migrates it.
 
     Raises:
         StoreCorrupt: There is none, or it is damaged.
         StorageVersionUnknown: A newer server wrote the store.
+        StoreNotMigrated: An older server wrote it, and that is not accepted.
     """
     value = txn.get(keys.STORE_HEADER)
     if value is None:
@@ -79,12 +85,7 @@ def read_header(txn: ReadTxn) -> StoreHeader:
         message = pb.StoreHeader.FromString(records.unseal(keys.STORE_HEADER, value))
     except DecodeError as error:
         raise StoreCorrupt("store header") from error
-    if message.storage_version > STORAGE_VERSION:
-        msg = (
-            f"the store has storage version {message.storage_version}; this server reads up to "
-            f"{STORAGE_VERSION}: start the version of the server that wrote it, or a newer one"
-        )
-        raise StorageVersionUnknown(msg)
+    _check_version(message.storage_version, accept_older=accept_older)
     return StoreHeader(
         storage_version=message.storage_version,
         store_id=message.store_id,
@@ -93,3 +94,29 @@ def read_header(txn: ReadTxn) -> StoreHeader:
         create_us=message.create_time_us,
         created_by=message.created_by,
     )
+
+
+def _check_version(version: int, *, accept_older: bool) -> None:
+    """Refuse a storage version that this server does not read."""
+    if version > STORAGE_VERSION:
+        msg = (
+            f"the store has storage version {version}; this server reads up to {STORAGE_VERSION}: start the "
+            "version of the server that wrote it, or a newer one"
+        )
+        raise StorageVersionUnknown(msg)
+    if version < STORAGE_VERSION and not accept_older:
+        msg = f"the store has storage version {version}; it has to be migrated to {STORAGE_VERSION} first"
+        raise StoreNotMigrated(msg)
+
+
+def _encode_header(header: StoreHeader) -> bytes:
+    """Return the value of the header's row."""
+    message = pb.StoreHeader(
+        storage_version=header.storage_version,
+        store_id=header.store_id,
+        epoch=header.epoch,
+        token_key=header.token_key,
+        create_time_us=header.create_us,
+        created_by=header.created_by,
+    )
+    return records.seal(keys.STORE_HEADER, message.SerializeToString())

@@ -2,7 +2,7 @@
 
 from enum import IntEnum
 
-from runindex_server.kv.api import WriteTxn
+from runindex_server.kv.api import ReadTxn, WriteTxn
 from runindex_server.schema import keys
 from runindex_server.schema.run import Run
 
@@ -17,7 +17,13 @@ class Holding(IntEnum):
     BYTES = 5
 
 
-def read_holdings(txn: WriteTxn, run: Run) -> dict[Holding, int]:
+def add_holding(txn: WriteTxn, run: Run, kind: Holding, delta: int) -> None:
+    """Count that a run holds more of a kind, or less."""
+    if delta:
+        txn.add(keys.holding(run.run_id, run.generation, kind), delta)
+
+
+def read_holdings(txn: ReadTxn | WriteTxn, run: Run) -> dict[Holding, int]:
     """Return how much of each kind a run holds."""
     return {kind: txn.get_counter(keys.holding(run.run_id, run.generation, kind)) for kind in Holding}
 

@@ -3,8 +3,9 @@ r"""Every key of the store. The only module that builds one; the registry `SUBSP
     namespace[16] | tag u8 | parts
 
 The nil UUID is the global namespace: records, indexes, counters, the store's own rows. A run's own UUID is
-the namespace of its data, where the generation follows the tag. The default run's UUID is the nil UUID too;
-its data shares no row with the global namespace's own, because no global subspace has the tag of data.
+the namespace of its data, where the generation follows the tag; `data_keys` builds those. The default run's
+UUID is the nil UUID too; its data shares no row with the global namespace's own, because no global subspace
+has the tag of data.
 
 Integers are big-endian; strings are UTF-8, 0x00 escaped as 0x00 0xff, ended by 0x00; flags are 0x00 or 0x01.
 `docs/reference/key-layout.md` is rendered from here, and a test evaluates each example.
@@ -69,9 +70,31 @@ BY_STATE: Final = Subspace(0x04, "runs by state", "state u8 | ordinal u64", "run
 BY_TAG: Final = Subspace(0x05, "runs by tag", "tag str | archived u8 | ordinal u64", "run_id[16]")
 BY_PARENT: Final = Subspace(0x06, "runs by parent", "parent_id[16] | archived u8 | ordinal u64", "run_id[16]")
 BY_CREATE_TIME: Final = Subspace(0x07, "runs by create time", "create_us u64 | ordinal u64", "run_id[16]")
+EXPIRING: Final = Subspace(
+    0x08,
+    "ended runs with a delete_after of their own, by expiry",
+    "expire_us u64 | ordinal u64",
+    "run_id[16]",
+)
+ENDED: Final = Subspace(
+    0x09, "ended runs without a policy of their own, by end", "end_us u64 | ordinal u64", "run_id[16]"
+)
+DUE: Final = Subspace(
+    0x0A,
+    "runs whose data retention has to look at, by time",
+    "due_us u64 | run_id[16] | generation u64",
+    "empty",
+)
+DUE_OF: Final = Subspace(
+    0x0B,
+    "when retention has to look at a run's data",
+    "run_id[16] | generation u64",
+    "frame of due_us u64, revision u64",
+)
 STATE_COUNT: Final = Subspace(0x10, "count of runs by state", "state u8", "counter")
 CHILD_COUNT: Final = Subspace(0x11, "count of children", "parent_id[16]", "counter")
 HOLDING: Final = Subspace(0x12, "what a run holds", "run_id[16] | generation u64 | kind u8", "counter")
+PENDING_COUNT: Final = Subspace(0x13, "count of changed terms to merge", "", "counter")
 REQUEST: Final = Subspace(0x20, "answered request", "caller str | request_id str", "frame of RequestAnswer")
 REQUEST_BY_TIME: Final = Subspace(
     0x21, "answered requests by time", "answer_us u64 | caller str | request_id str", "empty"
@@ -82,7 +105,14 @@ TOMBSTONE: Final = Subspace(
 PENDING_TERMS: Final = Subspace(0x40, "changed terms to merge", "revision u64", "frame of PendingTerms")
 POSTING: Final = Subspace(0x41, "posting", "term str | block u32", "frame of a roaring bitmap")
 MERGE: Final = Subspace(0x42, "merge", "", "merged_through u64")
-DATA: Final = Subspace(0x80, "data of a run, in its own namespace", "generation u64 | ...", "by kind")
+CLOCK_TICK: Final = Subspace(0x50, "wall clock as last noted down", "", "frame of ClockTick")
+DEFAULT_POLICY_SWEEP: Final = Subspace(
+    0x51, "how far the default retention policy has reached", "", "frame of DefaultPolicySweep"
+)
+COMPACTION: Final = Subspace(0x52, "last compaction", "", "frame of Compaction")
+DATA: Final = Subspace(
+    0x80, "data of a run, in its own namespace", "generation u64 | part u8 | ...", "by part, see below"
+)
 
 SUBSPACES: Final = (
     HEADER,
@@ -92,24 +122,36 @@ SUBSPACES: Final = (
     BY_TAG,
     BY_PARENT,
     BY_CREATE_TIME,
+    EXPIRING,
+    ENDED,
+    DUE,
+    DUE_OF,
     STATE_COUNT,
     CHILD_COUNT,
     HOLDING,
+    PENDING_COUNT,
     REQUEST,
     REQUEST_BY_TIME,
     TOMBSTONE,
     PENDING_TERMS,
     POSTING,
     MERGE,
+    CLOCK_TICK,
+    DEFAULT_POLICY_SWEEP,
+    COMPACTION,
     DATA,
 )
-"""Every subspace, by tag. 0x08 to 0x0f are free for indexes of runs, 0x13 to 0x1f for counters."""
+"""Every subspace, by tag. 0x0c to 0x0f are free for indexes of runs, 0x14 to 0x1f for counters."""
 
 STORE_HEADER: Final = HEADER.prefix
 """The key of the store's header."""
 
 MERGED_THROUGH: Final = MERGE.prefix
 """The key of the revision through which changed terms are merged; no row means 0."""
+
+
+PENDING_TERMS_COUNT: Final = PENDING_COUNT.prefix
+"""The counter of the changed terms that wait to be merged."""
 
 
 def prefix_range(prefix: bytes) -> KeyRange:
@@ -204,6 +246,51 @@ def by_create_time(create_us: int, ordinal: int) -> bytes:
 def created_since_range(create_us: int) -> KeyRange:
     """Return the runs that were created at a time or later."""
     return KeyRange(BY_CREATE_TIME.prefix + encode_u64(create_us), after_prefix(BY_CREATE_TIME.prefix))
+
+
+def expiring(expire_us: int, ordinal: int) -> bytes:
+    """Return an ended run's key in the listing by expiry."""
+    return EXPIRING.prefix + encode_u64(expire_us) + encode_u64(ordinal)
+
+
+def expiring_through_range(expire_us: int) -> KeyRange:
+    """Return the runs that expire at a time or before."""
+    return KeyRange(EXPIRING.prefix, EXPIRING.prefix + encode_u64(expire_us + 1))
+
+
+def ended(end_us: int, ordinal: int) -> bytes:
+    """Return the key of an ended run without a policy of its own in the listing by end."""
+    return ENDED.prefix + encode_u64(end_us) + encode_u64(ordinal)
+
+
+def ended_through_range(end_us: int) -> KeyRange:
+    """Return the runs without a policy of their own that ended at a time or before."""
+    return KeyRange(ENDED.prefix, ENDED.prefix + encode_u64(max(-1, end_us) + 1))
+
+
+def due(due_us: int, run_id: RunId, generation: int) -> bytes:
+    """Return the key by which a run is found when retention has to look at its data."""
+    return DUE.prefix + encode_u64(due_us) + run_id + encode_u64(generation)
+
+
+def due_through_range(due_us: int) -> KeyRange:
+    """Return the runs that are due at a time or before."""
+    return KeyRange(DUE.prefix, DUE.prefix + encode_u64(due_us + 1))
+
+
+def split_due(key: bytes) -> tuple[int, RunId, int]:
+    """Return time, run and generation of a row of what is due.
+
+    Raises:
+        ValueError: It is no key of one.
+    """
+    parts = _parts_of(DUE, key)
+    return decode_u64(parts[:8]), RunId(parts[8:24]), decode_u64(parts[24:])
+
+
+def due_of(run_id: RunId, generation: int) -> bytes:
+    """Return the key of the time at which retention has to look at a run's data."""
+    return DUE_OF.prefix + run_id + encode_u64(generation)
 
 
 def state_count(state: RunState) -> bytes:

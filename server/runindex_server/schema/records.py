@@ -190,6 +190,8 @@ def _encode_basic(run: Run) -> bytes:
         record.end_time.CopyFrom(timestamp(run.end_us))
         seconds, micros = divmod(run.end_us - run.create_us, 1_000_000)
         record.duration.CopyFrom(Duration(seconds=seconds, nanos=micros * 1_000))
+    if run.expire_us is not None:
+        record.expire_time.CopyFrom(timestamp(run.expire_us))
     return record.SerializeToString()
 
 
@@ -208,21 +210,29 @@ def _decode_metadata(field: bytes) -> bytes:
     return field[position + 1 :]
 
 
-def _encode_reserved(retention: RetentionPolicy) -> bytes:
+def _encode_reserved(retention: RetentionPolicy | None) -> bytes:
     """Return the reserved map; nothing when it is empty."""
-    if retention == KEEP_ALL:
+    if retention is None:
         return b""
-    bounds = {name: value for name, value in asdict(retention).items() if value is not None}
-    policy = pb.RetentionPolicy(**bounds)
+    policy = encode_policy(retention)
     return pb.ReservedMetadata(values={RETENTION_KEY: policy.SerializeToString()}).SerializeToString()
 
 
-def _decode_reserved(reserved: bytes) -> RetentionPolicy:
+def _decode_reserved(reserved: bytes) -> RetentionPolicy | None:
     """Return the retention policy in a reserved map."""
     if not reserved:
-        return KEEP_ALL
+        return None
     values = pb.ReservedMetadata.FromString(reserved).values
-    policy = pb.RetentionPolicy.FromString(values[RETENTION_KEY])
+    return decode_policy(pb.RetentionPolicy.FromString(values[RETENTION_KEY]))
+
+
+def encode_policy(policy: RetentionPolicy) -> pb.RetentionPolicy:
+    """Return a retention policy as the store keeps it."""
+    return pb.RetentionPolicy(**{name: value for name, value in asdict(policy).items() if value is not None})
+
+
+def decode_policy(policy: pb.RetentionPolicy) -> RetentionPolicy:
+    """Return the retention policy in a message."""
     kind = policy.WhichOneof("policy")
     return KEEP_ALL if kind is None else RetentionPolicy(**{kind: getattr(policy, kind)})
 

@@ -79,6 +79,9 @@ class RetentionPolicy:
 
 KEEP_ALL: Final = RetentionPolicy()
 
+TIME_US_MAX: Final = 253_402_300_799_999_999
+"""The last microsecond of the year 9999, and so of `google.protobuf.Timestamp`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
@@ -92,7 +95,8 @@ class Run:
         outcome: The state in which it finished; None for one that has not.
         metadata: The encoded `google.protobuf.Struct`, without reserved keys; empty for none.
         activity_us: The last change, or write of its data, rounded down to the minute.
-        retention: Its own policy, kept under the reserved key `_strata_retention`.
+        retention: Its own policy, kept under the reserved key `_strata_retention`; None when none was ever
+            set.
     """
 
     run_id: RunId
@@ -110,7 +114,15 @@ class Run:
     outcome: RunState | None = None
     metadata: bytes = field(default=b"", repr=False)
     activity_us: int
-    retention: RetentionPolicy = KEEP_ALL
+    retention: RetentionPolicy | None = None
+
+    @property
+    def expire_us(self) -> int | None:
+        """When retention deletes it, by its own policy; None for never, the years after 9999 included."""
+        if self.end_us is None or self.retention is None or self.retention.delete_after_us is None:
+            return None
+        expire_us = self.end_us + self.retention.delete_after_us
+        return expire_us if expire_us <= TIME_US_MAX else None
 
     @property
     def is_archived(self) -> bool:

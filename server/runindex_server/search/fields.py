@@ -15,6 +15,7 @@ from runindex_server.schema.run import (
     RunState,
     parse_run_id,
 )
+from runindex_server.schema.spans import parse_span_us
 from runindex_server.schema.text import ends_in_word, words
 from runindex_server.search.expression import (
     Created,
@@ -32,7 +33,7 @@ from runindex_server.search.expression import (
     Times,
     Updated,
 )
-from runindex_server.search.times import parse_instant_us, parse_span_us
+from runindex_server.search.times import parse_instant_us
 
 METADATA: Final = "meta."
 """The field of a metadata value begins so; the rest of its name is the value's path."""

@@ -55,16 +55,46 @@ def test_everything_of_the_generation_goes_and_the_tombstone_last(count: int) ->
     assert rows(store) == sorted(kept)
 
 
-def test_each_tombstone_has_its_turn() -> None:
+def test_small_runs_go_together() -> None:
+    store = store_with(deleted_runs(2))
+
+    assert steps(store) == 1
+    assert rows(store) == []
+
+
+def test_each_tombstone_has_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(erase, "ROWS_MAX", 2)
+    store = store_with(deleted_runs(2))
+
+    assert steps(store) == 5
+    assert rows(store) == []
+
+
+def deleted_runs(count: int) -> Callable[[WriteTxn], None]:
+    """Return what writes three deleted runs that held so many rows each."""
+
     def fill(txn: WriteTxn) -> None:
         for run_id in (DELETED, OTHER, DEFAULT_RUN_ID):
             txn.put(keys.tombstone(run_id, 7), encode_u64(1))
-            for key in data_keys(run_id, 7, 2):
+            for key in data_keys(run_id, 7, count):
                 txn.put(key, b"value")
 
-    store = store_with(fill)
+    return fill
 
-    assert steps(store) == 3
+
+def test_steps_are_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(erase, "VALUE_BYTES_MAX", 11)
+    store = store_with(deleted_runs(3))
+
+    assert steps(store) == 5
+    assert rows(store) == []
+
+
+def test_a_row_larger_than_a_step_goes_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(erase, "VALUE_BYTES_MAX", 4)
+    store = store_with(deleted_runs(3))
+
+    assert steps(store) == 9
     assert rows(store) == []
 
 

@@ -12,9 +12,9 @@ from runindex_server import limits
 from runindex_server.errors import Overloaded, StoreCorrupt
 from runindex_server.jobs import merge
 from runindex_server.jobs.merge import merge_step
-from runindex_server.kv.api import WRITE_BYTES_MAX
+from runindex_server.kv.api import WRITE_BYTES_MAX, WriteTxn
 from runindex_server.schema import keys, records
-from runindex_server.schema.changes import merged_through
+from runindex_server.schema.changes import Change, append_change, merged_through
 from runindex_server.schema.run import RunState
 from runindex_server.schema.terms import EVERY_RUN, terms_of
 from runindex_server.search.postings import BLOCK_SIZE, decode_posting, encode_posting
@@ -47,6 +47,7 @@ def pending(world: World) -> list[int]:
 def check_merged(world: World) -> None:
     """Check that all is merged, exactly."""
     assert pending(world) == []
+    assert world.snapshot().get_counter(keys.PENDING_TERMS_COUNT) == 0
     assert postings(world) == expected_postings(world)
 
 
@@ -248,13 +249,34 @@ def test_merging_moves_on_over_revisions_without_changed_terms() -> None:
 
 def test_writes_are_refused_only_until_merging_has_caught_up() -> None:
     world = World(make_run(1))
-    drive(world.store.write(lambda txn: [txn.next_revision() for _ in range(limits.PENDING_ROWS_MAX)]))
+    fill_pending(world, limits.PENDING_ROWS_MAX)
     with pytest.raises(Overloaded):
         world.write(make_run(2))
     world.runs.pop(2, None)
 
-    world.merge()
+    drive(merge_step(world.store))
     world.write(make_run(2))
+    world.merge()
+    check_merged(world)
+
+
+def fill_pending(world: World, count: int) -> None:
+    """Let changes pend until they are so many, of terms that their run has already."""
+
+    def fill(txn: WriteTxn) -> None:
+        for _ in range(min(1_000, count - txn.get_counter(keys.PENDING_TERMS_COUNT))):
+            append_change(txn, Change(txn.next_revision(), 1, frozenset({EVERY_RUN}), frozenset()))
+
+    while len(pending(world)) < count:
+        drive(world.store.write(fill))
+
+
+def test_revisions_without_changed_terms_refuse_no_write() -> None:
+    world = World(make_run(1))
+    drive(world.store.write(lambda txn: [txn.next_revision() for _ in range(2 * limits.PENDING_ROWS_MAX)]))
+
+    world.write(make_run(2))
+
     world.merge()
     check_merged(world)
 

@@ -4,21 +4,25 @@ import asyncio
 
 import pytest
 
+from runindex_server.jobs.retention import Retention
 from runindex_server.jobs.runner import JobRunner
 from runindex_server.kv.memory_store import MemoryStore
 from runindex_server.runs.bootstrap import initialise
 from runindex_server.runs.mutation import Conditions, RequestKey
-from runindex_server.runs.run_index import Draft, create_run, delete_run
+from runindex_server.runs.run_index import Draft, close_run, create_run, delete_run
 from runindex_server.schema import keys
-from runindex_server.schema.run import RunId
-from tests.support.clock import ManualClock
+from runindex_server.schema.retention_state import read_compaction
+from runindex_server.schema.run import RetentionPolicy, RunId
+from tests.support.clock import MINUTE_US, SECOND_US, ManualClock
 
 RETENTION_S = 24 * 3600
 RUN_ID = RunId(b"r" * 16)
+DELETE = RetentionPolicy(delete_after_us=1)
 
 
-def runner_over(store: MemoryStore, clock: ManualClock) -> JobRunner:
-    return JobRunner(store, clock=clock, request_id_retention_s=RETENTION_S)
+def runner_over(store: MemoryStore, clock: ManualClock, *, interval_s: int = 0) -> JobRunner:
+    retention = Retention(store, clock=clock, default_policy=DELETE, interval_s=interval_s)
+    return JobRunner(store, clock=clock, request_id_retention_s=RETENTION_S, retention=retention)
 
 
 def rows(store: MemoryStore, subspace: keys.Subspace) -> list[bytes]:
@@ -58,6 +62,43 @@ def test_it_stops_when_it_is_told_to() -> None:
         runner.start()
         await runner.stop()
         await runner.stop()
-        assert not [task for task in asyncio.all_tasks() if task.get_name() == "jobs"]
+        assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("jobs")]
+
+    asyncio.run(run())
+
+
+def test_retention_has_its_turn_when_a_pass_is_due() -> None:
+    clock = ManualClock()
+    store = MemoryStore(clock=clock, initialise=initialise)
+    asyncio.run(store.write(lambda txn: create_run(txn, Draft(run_id=RUN_ID))))
+    asyncio.run(store.write(lambda txn: close_run(txn, RUN_ID, Conditions())))
+    runner = runner_over(store, clock, interval_s=60)
+    clock.advance(SECOND_US)
+    asyncio.run(runner.run_until_idle())
+    assert rows(store, keys.ENDED)
+
+    clock.advance(MINUTE_US)
+    asyncio.run(runner.run_until_idle())
+
+    assert rows(store, keys.ENDED) == rows(store, keys.TOMBSTONE) == rows(store, keys.PENDING_TERMS) == []
+
+
+def test_no_job_waits_for_another_one() -> None:
+    async def hang() -> bool:
+        await asyncio.Event().wait()
+        return True
+
+    async def run() -> None:
+        clock = ManualClock()
+        store = MemoryStore(clock=clock, initialise=initialise)
+        runner = runner_over(store, clock, interval_s=60)
+        await runner.run_until_idle()
+        clock.advance(MINUTE_US)
+        runner.step = hang  # type: ignore[method-assign]
+        runner.start()
+        for _ in range(1_000):
+            await asyncio.sleep(0)
+        assert await store.read(read_compaction) is not None
+        await runner.stop()
 
     asyncio.run(run())

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runindex_server.search.times import parse_instant_us, parse_span_us
+from runindex_server.schema.spans import parse_span_us
+from runindex_server.search.times import parse_instant_us
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY_US = 86_400 * 1_000_000

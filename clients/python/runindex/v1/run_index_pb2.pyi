@@ -136,8 +136,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     """Never sent."""
     ERROR_REASON_INVALID_RUN_ID: _ErrorReason.ValueType  # 1
-    """INVALID_ARGUMENT: not a UUID in a known form and not `default`, or the nil UUID. `field`, `value`
-    (at most 128 characters of it).
+    """INVALID_ARGUMENT: not a UUID in a known form and not `default`, or the nil UUID. `field`,
+    `value` (at most 128 characters of it).
     """
     ERROR_REASON_FIELD_REQUIRED: _ErrorReason.ValueType  # 2
     """INVALID_ARGUMENT: a required field is unset or empty. `field`."""
@@ -175,6 +175,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND: no run has this id. `runId`."""
     ERROR_REASON_PARENT_RUN_NOT_FOUND: _ErrorReason.ValueType  # 21
     """NOT_FOUND: no run has the id given as parent. `parentRunId`."""
+    ERROR_REASON_VALUE_NOT_FOUND: _ErrorReason.ValueType  # 22
+    """NOT_FOUND: the key holds no value, or no such version of it is kept. `runId`, `key`."""
+    ERROR_REASON_STATE_NOT_FOUND: _ErrorReason.ValueType  # 23
+    """NOT_FOUND: the state cell was never set, or no such version of it is kept. `runId`, `cell`."""
+    ERROR_REASON_DOCUMENT_NOT_FOUND: _ErrorReason.ValueType  # 24
+    """NOT_FOUND: there is no such document, or no such version of it is kept. `runId`, `document`."""
+    ERROR_REASON_POINTER_NOT_FOUND: _ErrorReason.ValueType  # 25
+    """NOT_FOUND: the document has no such place. `runId`, `document`, `pointer`."""
     ERROR_REASON_RUN_ALREADY_EXISTS: _ErrorReason.ValueType  # 30
     """ALREADY_EXISTS: a run has this id. `runId`."""
     ERROR_REASON_INVALID_STATE_TRANSITION: _ErrorReason.ValueType  # 40
@@ -187,14 +195,23 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_RUN_ARCHIVED: _ErrorReason.ValueType  # 42
     """FAILED_PRECONDITION: the run is archived, and its record is frozen. `runId`, `operation`."""
     ERROR_REASON_LIMIT_EXCEEDED: _ErrorReason.ValueType  # 43
-    """FAILED_PRECONDITION: what is stored plus what is asked for would pass a limit. `runId`, `limit`,
-    `maximum`.
+    """FAILED_PRECONDITION: what is stored plus what is asked for would pass a limit. `runId`,
+    `limit`, `maximum`.
     """
     ERROR_REASON_READ_ONLY: _ErrorReason.ValueType  # 44
     """FAILED_PRECONDITION: the server only reads. No metadata."""
+    ERROR_REASON_CLOCK_JUMPED: _ErrorReason.ValueType  # 45
+    """FAILED_PRECONDITION: the wall clock has jumped forward, and nothing is removed until it is
+    trusted again. `aheadSeconds`.
+    """
     ERROR_REASON_VERSION_MISMATCH: _ErrorReason.ValueType  # 50
-    """ABORTED: the run's version is not the expected one: read it again, then decide. `runId`,
-    `expectedVersion`, `currentVersion`.
+    """ABORTED: the version of the run, or of the key, cell or document, is not the expected one: read
+    it again, then decide. `runId`, `expectedVersion`, `currentVersion` (0 for a key, cell or
+    document that is not there).
+    """
+    ERROR_REASON_VALUE_MISMATCH: _ErrorReason.ValueType  # 51
+    """ABORTED: the state cell does not hold the expected value: read it again, then decide. `runId`,
+    `cell`, `currentVersion` (0 when it was never set).
     """
     ERROR_REASON_REQUEST_TOO_LARGE: _ErrorReason.ValueType  # 60
     """RESOURCE_EXHAUSTED: the request is larger than 1 MiB. `requestBytes`, `requestBytesMax`."""
@@ -219,12 +236,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_MIGRATING: _ErrorReason.ValueType  # 92
     """UNAVAILABLE: the store is being migrated; has RetryInfo. Nothing was written. No metadata."""
     ERROR_REASON_COMMIT_OUTCOME_UNKNOWN: _ErrorReason.ValueType  # 93
-    """UNAVAILABLE: the disk failed while the write was being committed, so that it may or may not have
-    been applied; has RetryInfo. Retry with the same `request_id` to learn which. No metadata.
+    """UNAVAILABLE: the disk failed while the write was being committed, so that it may or may not
+    have been applied; has RetryInfo. Retry with the same `request_id` to learn which. No metadata.
     """
     ERROR_REASON_STORE_CORRUPT: _ErrorReason.ValueType  # 100
-    """DATA_LOSS: the store holds bytes that are not what was written. `callId`, which the server's log
-    carries too.
+    """DATA_LOSS: the store holds bytes that are not what was written. `callId`, which the server's
+    log carries too.
     """
     ERROR_REASON_INTERNAL_ERROR: _ErrorReason.ValueType  # 101
     """INTERNAL: a fault of the server. `errorId`, which the server's log carries too."""
@@ -238,8 +255,8 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 """Never sent."""
 ERROR_REASON_INVALID_RUN_ID: ErrorReason.ValueType  # 1
-"""INVALID_ARGUMENT: not a UUID in a known form and not `default`, or the nil UUID. `field`, `value`
-(at most 128 characters of it).
+"""INVALID_ARGUMENT: not a UUID in a known form and not `default`, or the nil UUID. `field`,
+`value` (at most 128 characters of it).
 """
 ERROR_REASON_FIELD_REQUIRED: ErrorReason.ValueType  # 2
 """INVALID_ARGUMENT: a required field is unset or empty. `field`."""
@@ -277,6 +294,14 @@ ERROR_REASON_RUN_NOT_FOUND: ErrorReason.ValueType  # 20
 """NOT_FOUND: no run has this id. `runId`."""
 ERROR_REASON_PARENT_RUN_NOT_FOUND: ErrorReason.ValueType  # 21
 """NOT_FOUND: no run has the id given as parent. `parentRunId`."""
+ERROR_REASON_VALUE_NOT_FOUND: ErrorReason.ValueType  # 22
+"""NOT_FOUND: the key holds no value, or no such version of it is kept. `runId`, `key`."""
+ERROR_REASON_STATE_NOT_FOUND: ErrorReason.ValueType  # 23
+"""NOT_FOUND: the state cell was never set, or no such version of it is kept. `runId`, `cell`."""
+ERROR_REASON_DOCUMENT_NOT_FOUND: ErrorReason.ValueType  # 24
+"""NOT_FOUND: there is no such document, or no such version of it is kept. `runId`, `document`."""
+ERROR_REASON_POINTER_NOT_FOUND: ErrorReason.ValueType  # 25
+"""NOT_FOUND: the document has no such place. `runId`, `document`, `pointer`."""
 ERROR_REASON_RUN_ALREADY_EXISTS: ErrorReason.ValueType  # 30
 """ALREADY_EXISTS: a run has this id. `runId`."""
 ERROR_REASON_INVALID_STATE_TRANSITION: ErrorReason.ValueType  # 40
@@ -289,14 +314,23 @@ ERROR_REASON_DEFAULT_RUN_PROTECTED: ErrorReason.ValueType  # 41
 ERROR_REASON_RUN_ARCHIVED: ErrorReason.ValueType  # 42
 """FAILED_PRECONDITION: the run is archived, and its record is frozen. `runId`, `operation`."""
 ERROR_REASON_LIMIT_EXCEEDED: ErrorReason.ValueType  # 43
-"""FAILED_PRECONDITION: what is stored plus what is asked for would pass a limit. `runId`, `limit`,
-`maximum`.
+"""FAILED_PRECONDITION: what is stored plus what is asked for would pass a limit. `runId`,
+`limit`, `maximum`.
 """
 ERROR_REASON_READ_ONLY: ErrorReason.ValueType  # 44
 """FAILED_PRECONDITION: the server only reads. No metadata."""
+ERROR_REASON_CLOCK_JUMPED: ErrorReason.ValueType  # 45
+"""FAILED_PRECONDITION: the wall clock has jumped forward, and nothing is removed until it is
+trusted again. `aheadSeconds`.
+"""
 ERROR_REASON_VERSION_MISMATCH: ErrorReason.ValueType  # 50
-"""ABORTED: the run's version is not the expected one: read it again, then decide. `runId`,
-`expectedVersion`, `currentVersion`.
+"""ABORTED: the version of the run, or of the key, cell or document, is not the expected one: read
+it again, then decide. `runId`, `expectedVersion`, `currentVersion` (0 for a key, cell or
+document that is not there).
+"""
+ERROR_REASON_VALUE_MISMATCH: ErrorReason.ValueType  # 51
+"""ABORTED: the state cell does not hold the expected value: read it again, then decide. `runId`,
+`cell`, `currentVersion` (0 when it was never set).
 """
 ERROR_REASON_REQUEST_TOO_LARGE: ErrorReason.ValueType  # 60
 """RESOURCE_EXHAUSTED: the request is larger than 1 MiB. `requestBytes`, `requestBytesMax`."""
@@ -321,12 +355,12 @@ ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 91
 ERROR_REASON_MIGRATING: ErrorReason.ValueType  # 92
 """UNAVAILABLE: the store is being migrated; has RetryInfo. Nothing was written. No metadata."""
 ERROR_REASON_COMMIT_OUTCOME_UNKNOWN: ErrorReason.ValueType  # 93
-"""UNAVAILABLE: the disk failed while the write was being committed, so that it may or may not have
-been applied; has RetryInfo. Retry with the same `request_id` to learn which. No metadata.
+"""UNAVAILABLE: the disk failed while the write was being committed, so that it may or may not
+have been applied; has RetryInfo. Retry with the same `request_id` to learn which. No metadata.
 """
 ERROR_REASON_STORE_CORRUPT: ErrorReason.ValueType  # 100
-"""DATA_LOSS: the store holds bytes that are not what was written. `callId`, which the server's log
-carries too.
+"""DATA_LOSS: the store holds bytes that are not what was written. `callId`, which the server's
+log carries too.
 """
 ERROR_REASON_INTERNAL_ERROR: ErrorReason.ValueType  # 101
 """INTERNAL: a fault of the server. `errorId`, which the server's log carries too."""
@@ -336,8 +370,8 @@ Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 class Run(_message.Message):
     """A run of an agent or a workflow, as it is recorded.
 
-    The default run, `default`, always exists and is ACTIVE: it can carry metadata, tags, children and
-    data, and can be neither finished, paused, archived nor deleted.
+    The default run, `default`, always exists and is ACTIVE: it can carry metadata, tags, children
+    and data, and can be neither finished, paused, archived nor deleted.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -355,6 +389,7 @@ class Run(_message.Message):
     OUTCOME_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     ACTIVITY_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """The canonical run id. The only field of RUN_VIEW_ID_ONLY."""
@@ -403,11 +438,18 @@ class Run(_message.Message):
         """
 
     @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When retention deletes the run: `end_time` and the `delete_after` of its own policy. Unset
+        before the end, without such a policy, and when it would be after the year 9999. The next
+        compaction after it deletes the run.
+        """
+
+    @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
         """What the caller records about the run: a JSON object. Unset when there is none; an empty object
-        is the same as none. Numbers are IEEE doubles: an integer beyond 2^53 loses digits, so send such
-        as strings. At most 64 KiB encoded, 20 levels (the object itself is the first), 5,000 values, no
-        NaN or infinity. Top-level keys that begin with `_strata_` are reserved.
+        is the same as none. Numbers are IEEE doubles: an integer beyond 2^53 loses digits, so send
+        such as strings. At most 64 KiB encoded, 20 levels (the object itself is the first), 5,000
+        values, no NaN or infinity. Top-level keys that begin with `_strata_` are reserved.
 
         Its number is the highest of this message and stays so: a record ends with its metadata.
         """
@@ -428,11 +470,12 @@ class Run(_message.Message):
         outcome: Global___RunState.ValueType = ...,
         revision: _builtins.int = ...,
         activity_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
         metadata: _struct_pb2.Struct | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "_parent_run_id", b"_parent_run_id", "activity_time", b"activity_time", "create_time", b"create_time", "duration", b"duration", "end_time", b"end_time", "error", b"error", "metadata", b"metadata", "parent_run_id", b"parent_run_id", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "_parent_run_id", b"_parent_run_id", "activity_time", b"activity_time", "create_time", b"create_time", "duration", b"duration", "end_time", b"end_time", "error", b"error", "expire_time", b"expire_time", "metadata", b"metadata", "parent_run_id", b"parent_run_id", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "_parent_run_id", b"_parent_run_id", "activity_time", b"activity_time", "create_time", b"create_time", "duration", b"duration", "end_time", b"end_time", "error", b"error", "metadata", b"metadata", "outcome", b"outcome", "parent_run_id", b"parent_run_id", "revision", b"revision", "run_id", b"run_id", "state", b"state", "tags", b"tags", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "_parent_run_id", b"_parent_run_id", "activity_time", b"activity_time", "create_time", b"create_time", "duration", b"duration", "end_time", b"end_time", "error", b"error", "expire_time", b"expire_time", "metadata", b"metadata", "outcome", b"outcome", "parent_run_id", b"parent_run_id", "revision", b"revision", "run_id", b"run_id", "state", b"state", "tags", b"tags", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__error: _TypeAlias = _typing.Literal["error"]  # noqa: Y015
     _WhichOneofArgType__error: _TypeAlias = _typing.Literal["_error", b"_error"]  # noqa: Y015
@@ -595,8 +638,8 @@ class ListRunsRequest(_message.Message):
     page_token: _builtins.str
     """The `next_page_token` of the page before; empty for the first page."""
     skip: _builtins.int
-    """How many runs to pass over before the first page: 0 to 100,000. Costs as much as returning them.
-    Not together with `page_token`.
+    """How many runs to pass over before the first page: 0 to 100,000. Costs as much as returning
+    them. Not together with `page_token`.
     """
     view: Global___RunView.ValueType
     """How much of each run to return. May change from page to page."""
@@ -2104,7 +2147,7 @@ class RetentionPolicy(_message.Message):
     """
     @_builtins.property
     def keep_all(self) -> Global___KeepAll:
-        """Everything is kept: the same as no policy."""
+        """Everything is kept, also where a store-wide default policy would remove something."""
 
     @_builtins.property
     def keep_duration(self) -> _duration_pb2.Duration:
@@ -2172,7 +2215,7 @@ class DeleteReceipt(_message.Message):
     documents: _builtins.int
     """JSON documents."""
     bytes: _builtins.int
-    """Bytes of all that, old versions included."""
+    """Bytes of the values of all that as they are stored, superseded versions included."""
     orphaned_children: _builtins.int
     """Children whose `parent_run_id` dangles from now on, archived ones included."""
     def __init__(

@@ -265,7 +265,8 @@ class RunIndexServicer:
         """Fails a run and keeps why: from ACTIVE to FAILED. Sets `end_time`, `duration`, `outcome`,
         `error`.
 
-        Fails with INVALID_RUN_ID, FIELD_REQUIRED (error), INVALID_FIELD (error), then as CloseRun does.
+        Fails with INVALID_RUN_ID, FIELD_REQUIRED (error), INVALID_FIELD (error), then as CloseRun
+        does.
 
         Origin: run_fail.
         """
@@ -467,8 +468,10 @@ class RunIndexServicer:
     def SetRunRetention(self, request, context):
         """Retention. A policy is declared here and enforced by the storage layer, never by this service.
 
-        Sets what is kept of a run, in any state, ARCHIVED included; the state stays. Nothing is removed
-        by this call. A policy equal to the one that holds changes nothing.
+        Sets what is kept of a run, in any state, ARCHIVED included; the state stays. Nothing is
+        removed by this call. A policy equal to the one that holds changes no version; so does
+        `keep_all` on a run without a policy, which exempts it from the store-wide default policy all
+        the same.
 
         Fails with INVALID_RUN_ID, FIELD_REQUIRED (policy), INVALID_RETENTION_POLICY, RUN_NOT_FOUND,
         DEFAULT_RUN_PROTECTED (`delete_after` on the default run), VERSION_MISMATCH.
@@ -480,7 +483,8 @@ class RunIndexServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetRunRetention(self, request, context):
-        """Returns a run's own retention policy: `keep_all` when none was set.
+        """Returns a run's own retention policy: `keep_all` when none was set. What a store-wide default
+        policy does to runs without one is not told here, but by `Maintenance.GetStatus`.
 
         Fails with INVALID_RUN_ID, RUN_NOT_FOUND.
 

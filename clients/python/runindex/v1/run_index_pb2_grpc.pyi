@@ -140,7 +140,8 @@ class RunIndexStub:
     """Fails a run and keeps why: from ACTIVE to FAILED. Sets `end_time`, `duration`, `outcome`,
     `error`.
 
-    Fails with INVALID_RUN_ID, FIELD_REQUIRED (error), INVALID_FIELD (error), then as CloseRun does.
+    Fails with INVALID_RUN_ID, FIELD_REQUIRED (error), INVALID_FIELD (error), then as CloseRun
+    does.
 
     Origin: run_fail.
     """
@@ -286,8 +287,10 @@ class RunIndexStub:
     SetRunRetention: _grpc.UnaryUnaryMultiCallable[_run_index_pb2.SetRunRetentionRequest, _run_index_pb2.SetRunRetentionResponse]
     """Retention. A policy is declared here and enforced by the storage layer, never by this service.
 
-    Sets what is kept of a run, in any state, ARCHIVED included; the state stays. Nothing is removed
-    by this call. A policy equal to the one that holds changes nothing.
+    Sets what is kept of a run, in any state, ARCHIVED included; the state stays. Nothing is
+    removed by this call. A policy equal to the one that holds changes no version; so does
+    `keep_all` on a run without a policy, which exempts it from the store-wide default policy all
+    the same.
 
     Fails with INVALID_RUN_ID, FIELD_REQUIRED (policy), INVALID_RETENTION_POLICY, RUN_NOT_FOUND,
     DEFAULT_RUN_PROTECTED (`delete_after` on the default run), VERSION_MISMATCH.
@@ -295,7 +298,8 @@ class RunIndexStub:
     Origin: run_set_retention.
     """
     GetRunRetention: _grpc.UnaryUnaryMultiCallable[_run_index_pb2.GetRunRetentionRequest, _run_index_pb2.GetRunRetentionResponse]
-    """Returns a run's own retention policy: `keep_all` when none was set.
+    """Returns a run's own retention policy: `keep_all` when none was set. What a store-wide default
+    policy does to runs without one is not told here, but by `Maintenance.GetStatus`.
 
     Fails with INVALID_RUN_ID, RUN_NOT_FOUND.
 
@@ -379,7 +383,8 @@ class RunIndexAsyncStub(RunIndexStub):
     """Fails a run and keeps why: from ACTIVE to FAILED. Sets `end_time`, `duration`, `outcome`,
     `error`.
 
-    Fails with INVALID_RUN_ID, FIELD_REQUIRED (error), INVALID_FIELD (error), then as CloseRun does.
+    Fails with INVALID_RUN_ID, FIELD_REQUIRED (error), INVALID_FIELD (error), then as CloseRun
+    does.
 
     Origin: run_fail.
     """
@@ -525,8 +530,10 @@ class RunIndexAsyncStub(RunIndexStub):
     SetRunRetention: _aio.UnaryUnaryMultiCallable[_run_index_pb2.SetRunRetentionRequest, _run_index_pb2.SetRunRetentionResponse]  # type: ignore[assignment]
     """Retention. A policy is declared here and enforced by the storage layer, never by this service.
 
-    Sets what is kept of a run, in any state, ARCHIVED included; the state stays. Nothing is removed
-    by this call. A policy equal to the one that holds changes nothing.
+    Sets what is kept of a run, in any state, ARCHIVED included; the state stays. Nothing is
+    removed by this call. A policy equal to the one that holds changes no version; so does
+    `keep_all` on a run without a policy, which exempts it from the store-wide default policy all
+    the same.
 
     Fails with INVALID_RUN_ID, FIELD_REQUIRED (policy), INVALID_RETENTION_POLICY, RUN_NOT_FOUND,
     DEFAULT_RUN_PROTECTED (`delete_after` on the default run), VERSION_MISMATCH.
@@ -534,7 +541,8 @@ class RunIndexAsyncStub(RunIndexStub):
     Origin: run_set_retention.
     """
     GetRunRetention: _aio.UnaryUnaryMultiCallable[_run_index_pb2.GetRunRetentionRequest, _run_index_pb2.GetRunRetentionResponse]  # type: ignore[assignment]
-    """Returns a run's own retention policy: `keep_all` when none was set.
+    """Returns a run's own retention policy: `keep_all` when none was set. What a store-wide default
+    policy does to runs without one is not told here, but by `Maintenance.GetStatus`.
 
     Fails with INVALID_RUN_ID, RUN_NOT_FOUND.
 
@@ -669,7 +677,8 @@ class RunIndexServicer(metaclass=_abc_1.ABCMeta):
         """Fails a run and keeps why: from ACTIVE to FAILED. Sets `end_time`, `duration`, `outcome`,
         `error`.
 
-        Fails with INVALID_RUN_ID, FIELD_REQUIRED (error), INVALID_FIELD (error), then as CloseRun does.
+        Fails with INVALID_RUN_ID, FIELD_REQUIRED (error), INVALID_FIELD (error), then as CloseRun
+        does.
 
         Origin: run_fail.
         """
@@ -899,8 +908,10 @@ class RunIndexServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_run_index_pb2.SetRunRetentionResponse, _abc.Awaitable[_run_index_pb2.SetRunRetentionResponse]]:
         """Retention. A policy is declared here and enforced by the storage layer, never by this service.
 
-        Sets what is kept of a run, in any state, ARCHIVED included; the state stays. Nothing is removed
-        by this call. A policy equal to the one that holds changes nothing.
+        Sets what is kept of a run, in any state, ARCHIVED included; the state stays. Nothing is
+        removed by this call. A policy equal to the one that holds changes no version; so does
+        `keep_all` on a run without a policy, which exempts it from the store-wide default policy all
+        the same.
 
         Fails with INVALID_RUN_ID, FIELD_REQUIRED (policy), INVALID_RETENTION_POLICY, RUN_NOT_FOUND,
         DEFAULT_RUN_PROTECTED (`delete_after` on the default run), VERSION_MISMATCH.
@@ -914,7 +925,8 @@ class RunIndexServicer(metaclass=_abc_1.ABCMeta):
         request: _run_index_pb2.GetRunRetentionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_run_index_pb2.GetRunRetentionResponse, _abc.Awaitable[_run_index_pb2.GetRunRetentionResponse]]:
-        """Returns a run's own retention policy: `keep_all` when none was set.
+        """Returns a run's own retention policy: `keep_all` when none was set. What a store-wide default
+        policy does to runs without one is not told here, but by `Maintenance.GetStatus`.
 
         Fails with INVALID_RUN_ID, RUN_NOT_FOUND.
 

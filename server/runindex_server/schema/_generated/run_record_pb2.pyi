@@ -67,8 +67,8 @@ Global___RunState: _TypeAlias = RunState  # noqa: Y015
 
 @_typing.final
 class RunRecord(_message.Message):
-    """The body of a run's record: the wire form of `runindex.v1.Run`, so that a record can be sent as it
-    lies. Names, numbers and types are those of `Run`; a test holds them equal.
+    """The body of a run's record: the wire form of `runindex.v1.Run`, so that a record can be sent as
+    it lies. Names, numbers and types are those of `Run`; a test holds them equal.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -86,6 +86,7 @@ class RunRecord(_message.Message):
     OUTCOME_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     ACTIVITY_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """As in `Run`."""
@@ -126,6 +127,10 @@ class RunRecord(_message.Message):
         """As in `Run`."""
 
     @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """As in `Run`."""
+
+    @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
         """As in `Run`. The last bytes of a record."""
 
@@ -145,11 +150,12 @@ class RunRecord(_message.Message):
         outcome: Global___RunState.ValueType = ...,
         revision: _builtins.int = ...,
         activity_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
         metadata: _struct_pb2.Struct | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "_parent_run_id", b"_parent_run_id", "activity_time", b"activity_time", "create_time", b"create_time", "duration", b"duration", "end_time", b"end_time", "error", b"error", "metadata", b"metadata", "parent_run_id", b"parent_run_id", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "_parent_run_id", b"_parent_run_id", "activity_time", b"activity_time", "create_time", b"create_time", "duration", b"duration", "end_time", b"end_time", "error", b"error", "expire_time", b"expire_time", "metadata", b"metadata", "parent_run_id", b"parent_run_id", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "_parent_run_id", b"_parent_run_id", "activity_time", b"activity_time", "create_time", b"create_time", "duration", b"duration", "end_time", b"end_time", "error", b"error", "metadata", b"metadata", "outcome", b"outcome", "parent_run_id", b"parent_run_id", "revision", b"revision", "run_id", b"run_id", "state", b"state", "tags", b"tags", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "_parent_run_id", b"_parent_run_id", "activity_time", b"activity_time", "create_time", b"create_time", "duration", b"duration", "end_time", b"end_time", "error", b"error", "expire_time", b"expire_time", "metadata", b"metadata", "outcome", b"outcome", "parent_run_id", b"parent_run_id", "revision", b"revision", "run_id", b"run_id", "state", b"state", "tags", b"tags", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__error: _TypeAlias = _typing.Literal["error"]  # noqa: Y015
     _WhichOneofArgType__error: _TypeAlias = _typing.Literal["_error", b"_error"]  # noqa: Y015
@@ -210,7 +216,7 @@ Global___ReservedMetadata: _TypeAlias = ReservedMetadata  # noqa: Y015
 
 @_typing.final
 class RetentionPolicy(_message.Message):
-    """A retention policy. No policy is kept for KeepAll."""
+    """A retention policy."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -295,18 +301,23 @@ class RequestAnswer(_message.Message):
     UPDATE_TIME_US_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
     ANSWER_TIME_US_FIELD_NUMBER: _builtins.int
+    FIRST_SEQUENCE_FIELD_NUMBER: _builtins.int
     digest: _builtins.bytes
     """The digest of the canonical request: 16 bytes."""
     run_id: _builtins.bytes
     """The run that was created or changed: 16 bytes."""
     version: _builtins.int
-    """The run's version in the answer."""
+    """The version in the answer: of the run, or of what it holds."""
     revision: _builtins.int
     """The revision in the answer."""
     update_time_us: _builtins.int
-    """The run's `update_time` (for a create its `create_time`) in the answer, in microseconds."""
+    """The time in the answer, in microseconds: the run's `update_time` (for a create its
+    `create_time`), or when data was written.
+    """
     answer_time_us: _builtins.int
     """When the answer was given, in microseconds: from then on it is kept for the time promised."""
+    first_sequence: _builtins.int
+    """The sequence of the first event that was appended, in the answer."""
     @_builtins.property
     def receipt(self) -> Global___DeleteReceipt:
         """What a delete answered."""
@@ -321,10 +332,11 @@ class RequestAnswer(_message.Message):
         update_time_us: _builtins.int = ...,
         receipt: Global___DeleteReceipt | None = ...,
         answer_time_us: _builtins.int = ...,
+        first_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_time_us", b"answer_time_us", "digest", b"digest", "receipt", b"receipt", "revision", b"revision", "run_id", b"run_id", "update_time_us", b"update_time_us", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_time_us", b"answer_time_us", "digest", b"digest", "first_sequence", b"first_sequence", "receipt", b"receipt", "revision", b"revision", "run_id", b"run_id", "update_time_us", b"update_time_us", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -405,3 +417,195 @@ class PendingTerms(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PendingTerms: _TypeAlias = PendingTerms  # noqa: Y015
+
+@_typing.final
+class ItemHead(_message.Message):
+    """Where a key, a state cell or a document stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    OLDEST_VERSION_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """Its current version."""
+    oldest_version: _builtins.int
+    """The oldest version that is kept."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        oldest_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["oldest_version", b"oldest_version", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ItemHead: _TypeAlias = ItemHead  # noqa: Y015
+
+@_typing.final
+class ItemVersion(_message.Message):
+    """A version of a key, a state cell or a document."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WRITE_TIME_US_FIELD_NUMBER: _builtins.int
+    DELETED_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    write_time_us: _builtins.int
+    """When it was written, in microseconds."""
+    deleted: _builtins.bool
+    """Whether it is a deletion."""
+    value: _builtins.bytes
+    """The wire form of `runindex.v1.DataValue`, or of `google.protobuf.Value` for a document; empty
+    for a deletion.
+    """
+    def __init__(
+        self,
+        *,
+        write_time_us: _builtins.int = ...,
+        deleted: _builtins.bool = ...,
+        value: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted", b"deleted", "value", b"value", "write_time_us", b"write_time_us"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ItemVersion: _TypeAlias = ItemVersion  # noqa: Y015
+
+@_typing.final
+class StoredEvent(_message.Message):
+    """An event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STREAM_FIELD_NUMBER: _builtins.int
+    APPEND_TIME_US_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    stream: _builtins.str
+    """The stream."""
+    append_time_us: _builtins.int
+    """When it was appended, in microseconds."""
+    value: _builtins.bytes
+    """The wire form of `runindex.v1.DataValue`."""
+    def __init__(
+        self,
+        *,
+        stream: _builtins.str = ...,
+        append_time_us: _builtins.int = ...,
+        value: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["append_time_us", b"append_time_us", "stream", b"stream", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StoredEvent: _TypeAlias = StoredEvent  # noqa: Y015
+
+@_typing.final
+class ClockTick(_message.Message):
+    """The wall clock as it was last noted down, by which a jump is told after a restart."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WALL_TIME_US_FIELD_NUMBER: _builtins.int
+    DISTRUST_US_FIELD_NUMBER: _builtins.int
+    wall_time_us: _builtins.int
+    """The wall clock, in microseconds."""
+    distrust_us: _builtins.int
+    """How much time has yet to pass before it is trusted, in microseconds; 0 when it is."""
+    def __init__(
+        self,
+        *,
+        wall_time_us: _builtins.int = ...,
+        distrust_us: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["distrust_us", b"distrust_us", "wall_time_us", b"wall_time_us"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClockTick: _TypeAlias = ClockTick  # noqa: Y015
+
+@_typing.final
+class DefaultPolicySweep(_message.Message):
+    """How far a change of the store-wide default policy has reached the runs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    THROUGH_RUN_ID_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    through_run_id: _builtins.bytes
+    """The run through which it has got: 16 bytes; empty at the beginning."""
+    done: _builtins.bool
+    """Whether it has reached them all."""
+    @_builtins.property
+    def policy(self) -> Global___RetentionPolicy:
+        """The policy; none for KeepAll."""
+
+    def __init__(
+        self,
+        *,
+        policy: Global___RetentionPolicy | None = ...,
+        through_run_id: _builtins.bytes = ...,
+        done: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "policy", b"policy", "through_run_id", b"through_run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DefaultPolicySweep: _TypeAlias = DefaultPolicySweep  # noqa: Y015
+
+@_typing.final
+class Compaction(_message.Message):
+    """The last compaction."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_TIME_US_FIELD_NUMBER: _builtins.int
+    DURATION_US_FIELD_NUMBER: _builtins.int
+    RUNS_DELETED_FIELD_NUMBER: _builtins.int
+    RUNS_TRIMMED_FIELD_NUMBER: _builtins.int
+    VERSIONS_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    start_time_us: _builtins.int
+    """When it began, in microseconds."""
+    duration_us: _builtins.int
+    """How long it took, in microseconds."""
+    runs_deleted: _builtins.int
+    """Runs that it deleted."""
+    runs_trimmed: _builtins.int
+    """Runs of which it removed something."""
+    versions: _builtins.int
+    """Superseded versions that it removed without their run."""
+    events: _builtins.int
+    """Events that it removed without their run."""
+    bytes: _builtins.int
+    """The bytes of the values of all that."""
+    def __init__(
+        self,
+        *,
+        start_time_us: _builtins.int = ...,
+        duration_us: _builtins.int = ...,
+        runs_deleted: _builtins.int = ...,
+        runs_trimmed: _builtins.int = ...,
+        versions: _builtins.int = ...,
+        events: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "duration_us", b"duration_us", "events", b"events", "runs_deleted", b"runs_deleted", "runs_trimmed", b"runs_trimmed", "start_time_us", b"start_time_us", "versions", b"versions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Compaction: _TypeAlias = Compaction  # noqa: Y015

@@ -1,36 +1,32 @@
-"""The operator's commands: `runindex-server serve` and `health`."""
+"""The commands of the server itself: `serve`, `health` and `version`."""
 
 import asyncio
 import os
 import signal
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn
+from typing import Annotated, Final
 
 import typer
 import uvloop
-from pydantic import ValidationError
 
 from runindex_server import __version__
+from runindex_server.cli.exits import EXIT_FATAL, EXIT_INSECURE, EXIT_REFUSED, exit_with
+from runindex_server.cli.faults import fault_text
+from runindex_server.cli.options import DEFAULT_ADDRESS, Address, flag, load_settings
 from runindex_server.clock import SystemClock
+from runindex_server.errors import StoreCorrupt, StoreFull
 from runindex_server.kv.guard import StoreRefused
 from runindex_server.kv.lmdb_store import open_lmdb
 from runindex_server.logs import configure_logs, get_logger
 from runindex_server.rpc.address import InvalidAddress, is_loopback
 from runindex_server.rpc.health_check import check_health
-from runindex_server.rpc.server import AddressInUse, Server, start_server
+from runindex_server.rpc.server import AddressInUse, Options, Server, start_server
 from runindex_server.runs.bootstrap import initialise
 from runindex_server.schema.header import StorageVersionUnknown
+from runindex_server.schema.migrations import migrate
+from runindex_server.schema.policy_text import PolicyRefused, parse_policy
+from runindex_server.schema.run import RetentionPolicy
 from runindex_server.settings import Settings
-
-EXIT_REFUSED: Final = 1
-"""The server could not start: the store, the address or a setting is refused."""
-
-EXIT_FATAL: Final = 70
-"""The disk failed during a commit: start again and find out what was kept."""
-
-EXIT_INSECURE: Final = 78
-"""It would have listened where other machines reach it, without being told so."""
 
 REMOTE_REFUSED: Final = """\
 {address} can be reached by other machines, and this server does not ask callers who they are: whoever
@@ -46,77 +42,54 @@ RunIndex {version} listens on {address}; its store is in {data_dir}. Ctrl-C stop
   grpcurl -plaintext {address} runindex.v1.RunIndex/ListRuns
 """
 
-app = typer.Typer(
-    name="runindex-server",
-    help="RunIndex: an execution index, served by gRPC.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-)
 
-
-def _flag(field: str) -> Any:  # noqa: ANN401  # What typer takes as a default.
-    """Return the option of a setting: what it is, its environment variable, its default."""
-    described = Settings.model_fields[field]
-    help_text = f"{described.description} Also RUNINDEX_{field.upper()}. Default: {described.default}."
-    return typer.Option(help=help_text)
-
-
-@app.command()
 def serve(  # noqa: PLR0913  # One argument for each setting; a test holds them equal.
     *,
-    address: Annotated[str | None, _flag("address")] = None,
-    data_dir: Annotated[Path | None, _flag("data_dir")] = None,
-    insecure_allow_remote: Annotated[bool | None, _flag("insecure_allow_remote")] = None,
-    map_bytes: Annotated[int | None, _flag("map_bytes")] = None,
-    search_budget_records: Annotated[int | None, _flag("search_budget_records")] = None,
-    request_id_retention_s: Annotated[int | None, _flag("request_id_retention_s")] = None,
-    drain_s: Annotated[float | None, _flag("drain_s")] = None,
-    log_level: Annotated[str | None, _flag("log_level")] = None,
-    log_format: Annotated[str | None, _flag("log_format")] = None,
+    address: Annotated[str | None, flag("address")] = None,
+    data_dir: Annotated[Path | None, flag("data_dir")] = None,
+    insecure_allow_remote: Annotated[bool | None, flag("insecure_allow_remote")] = None,
+    map_bytes: Annotated[int | None, flag("map_bytes")] = None,
+    search_budget_records: Annotated[int | None, flag("search_budget_records")] = None,
+    request_id_retention_s: Annotated[int | None, flag("request_id_retention_s")] = None,
+    default_retention: Annotated[str | None, flag("default_retention")] = None,
+    retention_interval_s: Annotated[int | None, flag("retention_interval_s")] = None,
+    drain_s: Annotated[float | None, flag("drain_s")] = None,
+    log_level: Annotated[str | None, flag("log_level")] = None,
+    log_format: Annotated[str | None, flag("log_format")] = None,
 ) -> None:
     """Serve a store until it is told to stop (SIGTERM or Ctrl-C), then drain and exit 0."""
-    flags = {name: value for name, value in locals().items() if value is not None}
+    settings = load_settings(locals())
     try:
-        settings = Settings(**flags)
         remote = not is_loopback(settings.address)
-    except ValidationError as error:
-        _exit("\n".join(_setting_fault(fault) for fault in error.errors()), EXIT_REFUSED)
+        policy = parse_policy(settings.default_retention)
     except InvalidAddress as error:
-        _exit(str(error), EXIT_REFUSED)
+        exit_with(str(error))
+    except PolicyRefused as error:
+        exit_with(f"--default-retention (RUNINDEX_DEFAULT_RETENTION): {error}")
     if remote and not settings.insecure_allow_remote:
-        _exit(REMOTE_REFUSED.format(address=settings.address), EXIT_INSECURE)
+        exit_with(REMOTE_REFUSED.format(address=settings.address), EXIT_INSECURE)
     os.umask(0o077)
     configure_logs(settings.log_level, settings.log_format)
     try:
-        code = uvloop.run(_serve(settings))
-    except (StoreRefused, StorageVersionUnknown, AddressInUse) as error:
-        _exit(str(error), EXIT_REFUSED)
+        code = uvloop.run(_serve(settings, policy))
+    except (StoreRefused, StorageVersionUnknown, StoreCorrupt, StoreFull, AddressInUse) as error:
+        exit_with(fault_text(settings.data_dir, error))
     raise typer.Exit(code)
 
 
-@app.command()
-def health(
-    address: Annotated[str, typer.Option(help="Where the server listens.")] = "127.0.0.1:50051",
-) -> None:
+def health(address: Address = DEFAULT_ADDRESS) -> None:
     """Ask a server whether it serves; exits 0 when it does, else 1."""
     status = check_health(address)
     typer.echo(status)
     raise typer.Exit(0 if status == "SERVING" else EXIT_REFUSED)
 
 
-@app.command()
 def version() -> None:
     """Print the server's version."""
     typer.echo(__version__)
 
 
-def main() -> None:
-    """Run the command line."""
-    app()
-
-
-async def _serve(settings: Settings) -> int:
+async def _serve(settings: Settings, default_retention: RetentionPolicy) -> int:
     """Serve until a signal or a fatal fault; return the exit code."""
     loop = asyncio.get_running_loop()
     stopped: asyncio.Future[int] = loop.create_future()
@@ -139,12 +112,17 @@ async def _serve(settings: Settings) -> int:
         on_fatal=stop_fatally,
     )
     try:
+        await migrate(store, progress=get_logger(__name__).info)
         server = await start_server(
             store,
             address=settings.address,
             clock=clock,
-            search_budget_records=settings.search_budget_records,
-            request_id_retention_s=settings.request_id_retention_s,
+            options=Options(
+                search_budget_records=settings.search_budget_records,
+                request_id_retention_s=settings.request_id_retention_s,
+                default_retention=default_retention,
+                retention_interval_s=settings.retention_interval_s,
+            ),
         )
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop, 0)
@@ -165,16 +143,3 @@ def _welcome(server: Server, settings: Settings) -> None:
     get_logger(__name__).info("serving", address=server.address, version=__version__)
     if not is_loopback(settings.address):
         get_logger(__name__).warning("reachable by other machines, without authentication")
-
-
-def _setting_fault(fault: Mapping[str, Any]) -> str:
-    """Return what is wrong with a setting, by its flag and its environment variable."""
-    name = str(fault["loc"][0])
-    flag = name.replace("_", "-")
-    return f"--{flag} (RUNINDEX_{name.upper()}): {fault['msg']}, not {fault['input']!r}"
-
-
-def _exit(message: str, code: int) -> NoReturn:
-    """Tell why the command ends, and end it."""
-    typer.echo(message.rstrip(), err=True)
-    raise typer.Exit(code)

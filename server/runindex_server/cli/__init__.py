@@ -1,0 +1,30 @@
+"""The operator's command line: `runindex-server` and its commands.
+
+`serve` runs a server; `health`, `status`, `compact`, `verify` and `backup` ask one that runs; `restore` and
+`shrink` work on a folder that no server holds.
+"""
+
+import typer
+
+from runindex_server.cli.backup import backup
+from runindex_server.cli.compact import compact
+from runindex_server.cli.server import health, serve, version
+from runindex_server.cli.status import status
+from runindex_server.cli.store import restore, shrink
+from runindex_server.cli.verify import verify
+
+app = typer.Typer(
+    name="runindex-server",
+    help="RunIndex: an execution index, served by gRPC.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+for _command in (serve, health, status, compact, verify, backup, restore, shrink, version):
+    app.command()(_command)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

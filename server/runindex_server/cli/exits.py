@@ -1,0 +1,26 @@
+"""How commands end: exit codes, and the one way to tell why."""
+
+from typing import Final, NoReturn
+
+import typer
+
+EXIT_REFUSED: Final = 1
+"""The command could not do its work: the store, the address, a file or a setting is refused."""
+
+EXIT_DRIFTED: Final = 1
+"""Verification found something that does not follow from the records."""
+
+EXIT_NOT_VERIFIED: Final = 2
+"""Verification could not run to its end, and says nothing of the store."""
+
+EXIT_FATAL: Final = 70
+"""The disk failed during a commit: start again and find out what was kept."""
+
+EXIT_INSECURE: Final = 78
+"""It would have listened where other machines reach it, without being told so."""
+
+
+def exit_with(message: str, code: int = EXIT_REFUSED) -> NoReturn:
+    """Tell why the command ends, and end it."""
+    typer.echo(message.rstrip(), err=True)
+    raise typer.Exit(code)

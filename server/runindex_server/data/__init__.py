@@ -1,0 +1,1 @@
+"""What runs hold: values under keys, events in streams, state cells, JSON documents."""

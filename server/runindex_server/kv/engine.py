@@ -1,0 +1,95 @@
+"""What only an engine can do: sizes, readers, and a consistent copy, with a reader as long as it takes.
+
+Apart from `kv.api`, which every store offers in the same way, because what is told here differs from engine
+to engine, and because a copy may take longer than a transaction may.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from runindex_server.kv.api import ReadTxn, Store
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """How large a store is, in bytes.
+
+    Attributes:
+        used: What holds something.
+        free: Room in the file that is used again before it grows.
+        disk: The file.
+        map: What the file can grow to.
+    """
+
+    used: int
+    free: int
+    disk: int
+    map: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readers:
+    """Who reads a store.
+
+    Attributes:
+        count: Snapshots that are open.
+        oldest_lag_commits: How many commits the oldest of them is behind.
+    """
+
+    count: int
+    oldest_lag_commits: int
+
+
+class StoreCopy(Protocol):
+    """A consistent copy of a store at one moment, which nobody writes."""
+
+    @property
+    def total_bytes(self) -> int:
+        """The size of the copy."""
+        ...
+
+    def read(self, fn: Callable[[ReadTxn], T]) -> T:
+        """Run `fn` on the copy, as long as it takes, and return what it returns; blocks, on any thread.
+
+        Raises:
+            StoreCorrupt: The engine found the copy damaged.
+        """
+        ...
+
+    def chunks(self, chunk_bytes: int) -> Iterator[bytes]:
+        """Yield the bytes of the copy, in pieces of at most so many; blocks, on any thread."""
+        ...
+
+
+class Engine(Protocol):
+    """What only an engine can do."""
+
+    def sizes(self) -> Sizes:
+        """Return how large the store is. Read-only."""
+        ...
+
+    def readers(self) -> Readers:
+        """Return who reads the store. Read-only."""
+        ...
+
+    def copy(self) -> AbstractAsyncContextManager[StoreCopy]:
+        """Copy the store, in the background of the event loop; the copy is gone afterwards.
+
+        Raises:
+            StoreFull: There is no room for it.
+            StoreClosed: The store is closed.
+        """
+        ...
+
+
+class MaintainedStore(Store, Protocol):
+    """A store with an engine that can be maintained."""
+
+    @property
+    def engine(self) -> Engine:
+        """What only its engine can do."""
+        ...

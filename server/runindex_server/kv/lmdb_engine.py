@@ -1,0 +1,73 @@
+"""What only LMDB can tell of a store, and its copies: one is made at a time, on a thread of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from runindex_server.kv.engine import Readers, Sizes, StoreCopy
+from runindex_server.kv.lmdb_copy import LmdbCopy
+from runindex_server.kv.lmdb_environment import LmdbEnvironment
+
+COPY_NAME: Final = "copy.unfinished"
+"""Where a copy is made; it loses the name at once."""
+
+
+class LmdbEngine:
+    """A `kv.engine.Engine` over an open environment."""
+
+    def __init__(
+        self, environment: LmdbEnvironment, directory: Path, *, refuse_when_stopped: Callable[[], None]
+    ) -> None:
+        """Take the environment, and where copies are made.
+
+        Args:
+            environment: Stays the store's to close, after `close`.
+            directory: On the disk that has room for a copy.
+            refuse_when_stopped: Raises StoreClosed when the store is closed.
+        """
+        self._environment = environment
+        self._path = directory / COPY_NAME
+        self._refuse_when_stopped = refuse_when_stopped
+        self._copier = ThreadPoolExecutor(1, thread_name_prefix="store-copier")
+
+    def sizes(self) -> Sizes:
+        """Return how large the store is; see `kv.engine.Engine`."""
+        self._refuse_when_stopped()
+        return self._environment.sizes()
+
+    def readers(self) -> Readers:
+        """Return who reads the store; see `kv.engine.Engine`."""
+        self._refuse_when_stopped()
+        return self._environment.readers()
+
+    @asynccontextmanager
+    async def copy(self) -> AsyncIterator[StoreCopy]:
+        """Copy the store; see `kv.engine.Engine`.
+
+        Cancelled while it waits for its turn, it copies nothing; once it copies, it does so to the end.
+        """
+        self._refuse_when_stopped()
+        copying = self._copier.submit(LmdbCopy, self._path, self._environment.copy_to)
+        try:
+            copy = await asyncio.wrap_future(copying)
+        except asyncio.CancelledError:
+            copying.add_done_callback(_give_up)
+            raise
+        try:
+            yield copy
+        finally:
+            # To give up a large file takes a while.
+            await asyncio.to_thread(copy.close)
+
+    def close(self) -> None:
+        """Wait for a copy that is being made; again does nothing."""
+        self._copier.shutdown()
+
+
+def _give_up(copying: "Future[LmdbCopy]") -> None:
+    """Give up a copy that nobody waits for any more."""
+    if not copying.cancelled() and copying.exception() is None:
+        copying.result().close()

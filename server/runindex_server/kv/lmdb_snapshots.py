@@ -1,0 +1,83 @@
+"""Snapshots of an open LMDB environment, whether it is the store's own or a copy of one."""
+
+import struct
+import zlib
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import lmdb
+
+from runindex_server.errors import StoreCorrupt
+from runindex_server.kv.api import ReadTxn
+from runindex_server.kv.lmdb_read_txn import LmdbReadTxn
+from runindex_server.kv.transaction import run_transaction
+from runindex_server.kv.write_buffer import Sequences
+
+T = TypeVar("T")
+
+DATA_FILE_NAME: Final = "data.mdb"
+
+ENGINE_0_9: Final = 0
+"""Always asked for, so that no environment variable chooses: the tools of distributions read this format."""
+
+ROWS_NAME: Final = b"rows"
+SEQUENCES_NAME: Final = b"sequences"
+
+DAMAGE: Final = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.BadRslotError, lmdb.InvalidError)
+"""What the engine raises when it finds its file damaged."""
+
+_SEQUENCES_KEY: Final = b"sequences"
+_SEQUENCES: Final = struct.Struct(">QQQ")
+_CRC: Final = struct.Struct(">I")
+
+
+class LmdbSnapshots:
+    """What can be read of an open environment; on any thread."""
+
+    def __init__(self, env: lmdb.Environment, rows: lmdb._Database, sequences: lmdb._Database) -> None:
+        """Own an environment with its two databases."""
+        self._env = env
+        self._rows = rows
+        self._sequences = sequences
+
+    def read(self, fn: Callable[[ReadTxn], T]) -> T:
+        """Run `fn` on one snapshot of the newest committed state; on any thread.
+
+        Raises:
+            RunIndexError: What `fn` raised, with the revision that it saw.
+            StoreCorrupt: The engine found its file damaged.
+        """
+        try:
+            with self._env.begin() as txn:
+                return self._run_read(fn, txn)
+        except DAMAGE as error:
+            raise StoreCorrupt(str(error)) from error
+
+    def entry_counts(self) -> tuple[int, int]:
+        """Return how many rows each of the two databases has, counters and sequences included. Read-only."""
+        with self._env.begin() as txn:
+            return txn.stat(self._rows)["entries"], txn.stat(self._sequences)["entries"]
+
+    def close(self) -> None:
+        """Release the engine; again does nothing. No transaction may be running."""
+        self._env.close()
+
+    def _run_read(self, fn: Callable[[ReadTxn], T], txn: "lmdb.Transaction[bytes]") -> T:
+        reads = LmdbReadTxn(txn, self._rows, self._read_sequences(txn).revision)
+        try:
+            return run_transaction(fn, reads)
+        finally:
+            reads.end()
+
+    def _read_sequences(self, txn: "lmdb.Transaction[bytes]") -> Sequences:
+        row = txn.get(_SEQUENCES_KEY, db=self._sequences)
+        if row is None:
+            return Sequences()
+        numbers, crc = row[: _SEQUENCES.size], row[_SEQUENCES.size :]
+        if len(numbers) != _SEQUENCES.size or crc != _CRC.pack(zlib.crc32(numbers)):
+            raise StoreCorrupt("the row of sequences")
+        return Sequences(*_SEQUENCES.unpack(numbers))
+
+    def _put_sequences(self, txn: "lmdb.Transaction[bytes]", sequences: Sequences) -> None:
+        numbers = _SEQUENCES.pack(sequences.revision, sequences.ordinal, sequences.time_us)
+        txn.put(_SEQUENCES_KEY, numbers + _CRC.pack(zlib.crc32(numbers)), db=self._sequences)

@@ -1,0 +1,316 @@
+"""The rows of the global namespace, each against the record or the row that it belongs to.
+
+A row is judged only within one snapshot, so that this can be done while the store is written. Rows that lead
+to a damaged record are not judged: the record is told.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from itertools import pairwise
+from typing import Final, TypeAlias
+
+from google.protobuf.message import DecodeError, Message
+
+from runindex_server.errors import StoreCorrupt
+from runindex_server.kv.api import ReadTxn, decode_counter
+from runindex_server.maintenance.findings import Finding
+from runindex_server.maintenance.verify_walk import (
+    DAMAGED,
+    LEFT_OVER,
+    MISSING,
+    NO_SUCH_KEY,
+    NOT_EMPTY,
+    Walk,
+)
+from runindex_server.schema import keys, records
+from runindex_server.schema._generated import run_record_pb2 as pb
+from runindex_server.schema.answers import decode_answer
+from runindex_server.schema.derive import rows_of
+from runindex_server.schema.due import read_due
+from runindex_server.schema.encoding import decode_u64, split_string
+from runindex_server.schema.header import read_header
+from runindex_server.schema.holdings import Holding
+from runindex_server.schema.keys import KeyRange, Subspace
+from runindex_server.schema.run import DEFAULT_RUN_ID, Run, RunId, RunView
+
+PHASE: Final = "index rows"
+
+Check: TypeAlias = Callable[[ReadTxn, bytes, bytes], Iterator[Finding]]
+
+INDEXES: Final = (
+    keys.ALL_RUNS,
+    keys.BY_STATE,
+    keys.BY_TAG,
+    keys.BY_PARENT,
+    keys.BY_CREATE_TIME,
+    keys.EXPIRING,
+    keys.ENDED,
+)
+"""The subspaces of `derive.rows_of`."""
+
+
+def walks() -> Iterator[Walk]:
+    """Yield the walks over the rows of the global namespace that can be judged on the running store."""
+    yield Walk(phase=PHASE, ranges=[keys.RUN.range], visit=_check_record, finish=_check_presence)
+    for subspace, check in CHECKS.items():
+        yield Walk(phase=PHASE, ranges=[subspace.range], visit=check)
+    yield Walk(phase=PHASE, ranges=list(_gaps()), visit=_check_stranger)
+
+
+def read_run(key: bytes, value: bytes) -> Run | None:
+    """Return the run in a row; None when the row is damaged."""
+    try:
+        return records.decode_run(key, value)
+    except (StoreCorrupt, ValueError, IndexError):
+        return None
+
+
+def is_living(txn: ReadTxn, run_id: RunId, generation: int) -> bool | None:
+    """Tell whether a run lives, in this generation; None when its record is damaged."""
+    key = keys.run(run_id)
+    value = txn.get(key)
+    if value is None:
+        return False
+    run = read_run(key, value)
+    return None if run is None else run.generation == generation
+
+
+# Records.
+
+
+def _check_record(txn: ReadTxn, key: bytes, value: bytes) -> Iterator[Finding]:
+    """Check a record, and that each row which follows from it is there."""
+    run = read_run(key, value)
+    if run is None:
+        yield Finding(keys.RUN.name, key, DAMAGED)
+        return
+    if run.revision > txn.revision:
+        yield Finding(keys.RUN.name, key, "It is of a revision that the store has not reached.")
+    if not _is_coherent(run, key, value):
+        yield Finding(keys.RUN.name, key, "What it says of itself does not agree.")
+    rows = list(rows_of(run))
+    for row, found in zip(rows, txn.get_many(rows), strict=True):
+        if found is None:
+            yield Finding(_INDEX_BY_TAG[row[16]].name, row, MISSING)
+
+
+def _is_coherent(run: Run, key: bytes, value: bytes) -> bool:
+    """Tell whether the record is the one that is written for what was read from it."""
+    if records.encode_run(run) == value:
+        return True
+    body = records.view_message(key, value, RunView.FULL)
+    try:
+        # Another protobuf library may have put the same fields into other bytes.
+        return pb.RunRecord.FromString(body) == pb.RunRecord.FromString(records.run_message(run))
+    except DecodeError:
+        return False
+
+
+def _check_presence(txn: ReadTxn) -> Iterator[Finding]:
+    """Check that what every store has is there: its header and the default run."""
+    for subspace, key in ((keys.HEADER, keys.STORE_HEADER), (keys.RUN, keys.run(DEFAULT_RUN_ID))):
+        if txn.get(key) is None:
+            yield Finding(subspace.name, key, MISSING)
+
+
+# What leads to records.
+
+
+def _check_index_row(txn: ReadTxn, key: bytes, value: bytes, *, subspace: Subspace) -> Iterator[Finding]:
+    """Check that a row of an index follows from the record to which it leads."""
+    if len(value) != len(DEFAULT_RUN_ID):
+        yield Finding(subspace.name, key, "It leads to no run: its value is no id.")
+        return
+    record = keys.run(RunId(value))
+    found = txn.get(record)
+    if found is None:
+        yield Finding(subspace.name, key, "It leads to a run that is not there.")
+        return
+    run = read_run(record, found)
+    if run is not None and key not in rows_of(run):
+        yield Finding(subspace.name, key, "It does not follow from the record to which it leads.")
+
+
+def _check_due(txn: ReadTxn, key: bytes, value: bytes) -> Iterator[Finding]:
+    """Check that a run is due at the time by which it is found."""
+    try:
+        due_us, run_id, generation = keys.split_due(key)
+    except ValueError:
+        yield Finding(keys.DUE.name, key, NO_SUCH_KEY)
+        return
+    if value:
+        yield Finding(keys.DUE.name, key, NOT_EMPTY)
+    try:
+        due = read_due(txn, run_id, generation)
+    except StoreCorrupt:
+        return
+    if due is None or due.due_us != due_us:
+        yield Finding(keys.DUE.name, key, "The run is not due at this time.")
+
+
+def _check_due_of(txn: ReadTxn, key: bytes, _: bytes) -> Iterator[Finding]:
+    """Check that a run which is due lives, and is found by its time."""
+    of = key[len(keys.DUE_OF.prefix) :]
+    if len(of) != 24:
+        yield Finding(keys.DUE_OF.name, key, NO_SUCH_KEY)
+        return
+    run_id, generation = RunId(of[:16]), decode_u64(of[16:])
+    if is_living(txn, run_id, generation) is False:
+        yield Finding(keys.DUE_OF.name, key, LEFT_OVER)
+    try:
+        due = read_due(txn, run_id, generation)
+    except StoreCorrupt:
+        yield Finding(keys.DUE_OF.name, key, DAMAGED)
+        return
+    if due is None:
+        return
+    if due.revision > txn.revision:
+        yield Finding(keys.DUE_OF.name, key, "It is of a revision that the store has not reached.")
+    by_time = keys.due(due.due_us, run_id, generation)
+    if txn.get(by_time) is None:
+        yield Finding(keys.DUE.name, by_time, MISSING)
+
+
+def _check_holding(txn: ReadTxn, key: bytes, value: bytes) -> Iterator[Finding]:
+    """Check that what is held is held by a run that lives; how much it is, is checked on the copy."""
+    of = key[len(keys.HOLDING.prefix) :]
+    if len(of) != 25 or of[24] not in set(Holding):
+        yield Finding(keys.HOLDING.name, key, NO_SUCH_KEY)
+        return
+    yield from check_counter(keys.HOLDING.name, key, value)
+    if is_living(txn, RunId(of[:16]), decode_u64(of[16:24])) is False:
+        yield Finding(keys.HOLDING.name, key, LEFT_OVER)
+
+
+def check_counter(subspace: str, key: bytes, value: bytes) -> Iterator[Finding]:
+    """Check that a row is one that a counter can have."""
+    try:
+        if decode_counter(value) == 0:
+            yield Finding(subspace, key, "It is a counter of 0, which has no row.")
+    except ValueError:
+        yield Finding(subspace, key, "It is no counter.")
+
+
+def _check_tombstone(txn: ReadTxn, key: bytes, value: bytes) -> Iterator[Finding]:
+    """Check that a tombstone is of a run that lives no more."""
+    try:
+        run_id, generation = keys.split_tombstone(key)
+    except ValueError:
+        yield Finding(keys.TOMBSTONE.name, key, NO_SUCH_KEY)
+        return
+    if len(value) != 8:
+        yield Finding(keys.TOMBSTONE.name, key, "It has no time.")
+    if is_living(txn, run_id, generation):
+        yield Finding(keys.TOMBSTONE.name, key, "Its run lives.")
+
+
+# Answers.
+
+
+def _check_request(txn: ReadTxn, key: bytes, value: bytes) -> Iterator[Finding]:
+    """Check that an answer can be read, and is found by its time."""
+    try:
+        caller, rest = split_string(key[len(keys.REQUEST.prefix) :])
+        request_id, rest = split_string(rest)
+        names = caller.decode(), request_id.decode()
+    except ValueError:
+        yield Finding(keys.REQUEST.name, key, NO_SUCH_KEY)
+        return
+    if rest:
+        yield Finding(keys.REQUEST.name, key, NO_SUCH_KEY)
+        return
+    try:
+        answer = decode_answer(key, value)
+    except StoreCorrupt:
+        yield Finding(keys.REQUEST.name, key, DAMAGED)
+        return
+    by_time = keys.request_by_time(answer.answer_us, *names)
+    if txn.get(by_time) is None:
+        yield Finding(keys.REQUEST_BY_TIME.name, by_time, MISSING)
+
+
+def _check_request_by_time(txn: ReadTxn, key: bytes, value: bytes) -> Iterator[Finding]:
+    """Check that an answer was given at the time by which it is found."""
+    try:
+        answer_us, caller, request_id = keys.split_request_by_time(key)
+    except ValueError:
+        yield Finding(keys.REQUEST_BY_TIME.name, key, NO_SUCH_KEY)
+        return
+    if value:
+        yield Finding(keys.REQUEST_BY_TIME.name, key, NOT_EMPTY)
+    request = keys.request(caller, request_id)
+    found = txn.get(request)
+    try:
+        is_named = found is not None and decode_answer(request, found).answer_us == answer_us
+    except StoreCorrupt:
+        return
+    if not is_named:
+        yield Finding(keys.REQUEST_BY_TIME.name, key, "No request was answered at this time under this id.")
+
+
+# Single rows.
+
+
+def _check_header(txn: ReadTxn, key: bytes, _: bytes) -> Iterator[Finding]:
+    """Check that the header can be read."""
+    if key != keys.STORE_HEADER:
+        yield Finding(keys.HEADER.name, key, NO_SUCH_KEY)
+        return
+    try:
+        read_header(txn)
+    except StoreCorrupt:
+        yield Finding(keys.HEADER.name, key, DAMAGED)
+
+
+def _check_message(
+    _: ReadTxn, key: bytes, value: bytes, *, subspace: Subspace, message: type[Message]
+) -> Iterator[Finding]:
+    """Check that the only row of a subspace can be read."""
+    if key != subspace.prefix:
+        yield Finding(subspace.name, key, NO_SUCH_KEY)
+        return
+    try:
+        message.FromString(records.unseal(key, value))
+    except (StoreCorrupt, DecodeError):
+        yield Finding(subspace.name, key, DAMAGED)
+
+
+def _check_stranger(_: ReadTxn, key: bytes, __: bytes) -> Iterable[Finding]:
+    """Find a row of no subspace."""
+    return (Finding("none", key, NO_SUCH_KEY),)
+
+
+def _gaps() -> Iterator[KeyRange]:
+    """Yield the keys of the global namespace that are in no subspace."""
+    yield KeyRange(b"\x00", keys.SUBSPACES[0].range.start)
+    for before, after in pairwise(keys.SUBSPACES):
+        yield KeyRange(before.range.end, after.range.start)
+    yield KeyRange(keys.SUBSPACES[-1].range.end, after_namespace())
+
+
+def after_namespace() -> bytes:
+    """Return the first key after those of the global namespace."""
+    return keys.GLOBAL_NAMESPACE[:-1] + b"\x01"
+
+
+_INDEX_BY_TAG: Final = {subspace.tag: subspace for subspace in INDEXES}
+
+CHECKS: Final[Mapping[Subspace, Check]] = {
+    keys.HEADER: _check_header,
+    **{index: partial(_check_index_row, subspace=index) for index in INDEXES},
+    keys.DUE: _check_due,
+    keys.DUE_OF: _check_due_of,
+    keys.HOLDING: _check_holding,
+    keys.REQUEST: _check_request,
+    keys.REQUEST_BY_TIME: _check_request_by_time,
+    keys.TOMBSTONE: _check_tombstone,
+    **{
+        subspace: partial(_check_message, subspace=subspace, message=message)
+        for subspace, message in (
+            (keys.CLOCK_TICK, pb.ClockTick),
+            (keys.DEFAULT_POLICY_SWEEP, pb.DefaultPolicySweep),
+            (keys.COMPACTION, pb.Compaction),
+        )
+    },
+}
+"""How each row of a subspace is checked. Records, terms, counters and data have walks of their own."""

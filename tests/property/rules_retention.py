@@ -1,0 +1,215 @@
+"""The machine's retention: policies, compactions, their previews, defaults that change, clocks that jump."""
+
+from typing import Any, Final
+
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, rule
+
+from tests.property import vocabulary as say_of_runs
+from tests.property import vocabulary_data as say
+from tests.property.machine import compare, numbers, outcome_of
+from tests.property.model import KEEP_ALL
+from tests.property.model_arguments import DEFAULT, Answer, Refused
+from tests.property.model_retention import Policy, summary_of
+from tests.property.model_run import STATES
+from tests.property.rules_data import holders
+from tests.property.rules_data_read import DataReadRules
+from tests.property.rules_write import expectations, identified
+from tests.property.wire import compact, drifts, status
+from tests.support.clock import DAY_US, HOUR_US, SECOND_US
+
+AMOUNTS: Final = ("versions", "events", "bytes")
+NEAR_US: Final = 400 * DAY_US
+"""How far ahead the machine waits for something to be due."""
+
+
+class RetentionRules(DataReadRules):
+    """Retention."""
+
+    @initialize(
+        policy=say.default_policies,
+        lives=st.lists(
+            st.tuples(say_of_runs.lives, say.names, st.lists(say.contents, max_size=4)),
+            min_size=1,
+            max_size=4,
+        ),
+    )
+    def begin_with_some_runs(
+        self, *, policy: Policy, lives: list[tuple[tuple[str, ...], str, list[Any]]]
+    ) -> None:
+        """Which hold something, and some have ended, under a store-wide policy."""
+        for life, name, contents in lives:
+            self.call("CreateRun", {})
+            run_id = list(self.model.runs)[-1]
+            for number, content in enumerate(contents):
+                self.call("PutValue", {"run_id": run_id, "key": name, "value": content})
+                self.call("SetState", {"run_id": run_id, "cell": name, "value": content})
+                draft = {"stream": say.STREAMS[number % 2], "value": content}
+                self.call("AppendEvents", {"run_id": run_id, "events": [draft]})
+            for method in life:
+                self.turn(SECOND_US)
+                error = {"error": "broken"} if method == "FailRun" else {}
+                self.call(method, {"run_id": run_id, **error})
+        self.serve_with(policy)
+
+    @rule(policy=say.default_policies)
+    def restart_with_another_default_policy(self, *, policy: Policy) -> None:
+        self.serve_with(policy)
+
+    def serve_with(self, policy: Policy) -> None:
+        """Start the server again with a store-wide policy."""
+        self.channel.close()
+        self.server.stop()
+        self.server = self.start_server(policy)
+        self.connect()
+        self.note_start()
+        self.model.default_policy = policy
+
+    @rule(about=holders, expected=expectations, is_identified=identified, policy=say.retention)
+    def set_a_near_policy(
+        self, *, about: int, expected: str, is_identified: bool, policy: dict[str, Any]
+    ) -> None:
+        run_id = self.run_id(about)
+        conditions = self.conditions(run_id, expected, identified=is_identified)
+        self.call("SetRunRetention", {"run_id": run_id, "policy": policy, **conditions})
+
+    # The clock.
+
+    @rule(stride_us=st.sampled_from((HOUR_US - 1, HOUR_US, HOUR_US + 1, 3 * HOUR_US, 3 * DAY_US)))
+    def jump_ahead(self, *, stride_us: int) -> None:
+        """The wall clock is set forward; no time passes."""
+        self.clock.set(self.clock.now_us() + stride_us)
+        self.turn(0)
+
+    @rule(number=numbers, near_us=st.sampled_from((-1, 0, 0, 1)))
+    def wait_until_something_is_due(self, *, number: int, near_us: int) -> None:
+        """To the very microsecond; then retention is enforced."""
+        times = sorted(at_us for at_us in self.due_times() if 0 < at_us - self.model.wall_us < NEAR_US)
+        if times:
+            self.turn(times[number % len(times)] + near_us - self.model.wall_us)
+            self.enforce(trust_clock=number % 4 == 0)
+
+    def due_times(self) -> list[int]:
+        """Return when something becomes due by the policies as they are, now or ever."""
+        times = []
+        for run in self.model.runs.values():
+            policy = self.model.policy_of(run)
+            if "delete_after" in policy and run.end_us is not None and run.run_id != DEFAULT:
+                times.append(run.end_us + policy["delete_after"])
+            if "keep_duration" in policy:
+                superseded = [version.write_us for item in run.held.all_items() for version in item.versions]
+                appended = [event.append_us for event in run.held.events]
+                times += [at_us + policy["keep_duration"] for at_us in superseded + appended]
+        return times
+
+    # Compactions.
+
+    @rule(dry_run=st.sampled_from((True, False, False)), trust_clock=st.sampled_from((False, False, True)))
+    def compact(self, *, dry_run: bool, trust_clock: bool) -> None:
+        if dry_run and trust_clock:
+            self.refused(Refused("INVALID_FIELD", {"field": "trust_clock"}), dry_run=True, trust_clock=True)
+        elif dry_run:
+            self.preview()
+        else:
+            self.enforce(trust_clock=trust_clock)
+
+    @rule()
+    def preview_and_enforce(self) -> None:
+        """A dry run tells what the pass after it does."""
+        told = self.preview()
+        assert self.enforce(trust_clock=True) == told
+
+    def preview(self) -> dict[str, Answer]:
+        """Ask for a dry run, and return what it told of each run."""
+        told, revision = self.told(dry_run=True)
+        assert revision == self.model.revision, "a dry run writes nothing"
+        return told
+
+    def enforce(self, *, trust_clock: bool) -> dict[str, Answer]:
+        """Ask for a pass, and return what it told of each run."""
+        clock, wall_us, monotonic_us = self.model.clock, self.clock.now_us(), self.clock.monotonic_us()
+        clock.note(wall_us, monotonic_us, trust=trust_clock)
+        ahead_us = clock.ahead_us(wall_us, monotonic_us)
+        if ahead_us:
+            self.refused(Refused("CLOCK_JUMPED", {"aheadSeconds": str(ahead_us // 10**6)}))
+            return {}
+        told, revision = self.told(dry_run=False, trust_clock=trust_clock)
+        self.model.begin_pass()
+        for run_id, piece in told.items():
+            if piece.get("run_deleted"):
+                self.model.expire(run_id)
+            else:
+                self.model.trim(run_id)
+        removed = sum(1 + piece.get("versions", 0) + piece.get("events", 0) for piece in told.values())
+        assert bool(told) == (revision > self.model.revision), f"{told} made a revision, {revision}, or none"
+        assert revision <= self.model.revision + removed
+        self.model.revision = revision
+        self.model.last_compaction = {"start_time": self.model.wall_us, **summary_of(told)}
+        for run_id in told.keys() & self.model.runs.keys():
+            self.look_at(self.model.runs[run_id])
+        return told
+
+    def refused(self, expected: Refused, **request: bool) -> None:
+        """Ask for a compaction that is refused."""
+        answer = outcome_of(lambda: {"pieces": compact(self.stub, **request)})
+        compare("Compact", request, answer, expected)
+
+    def told(self, **request: bool) -> tuple[dict[str, Answer], int]:
+        """Ask for a compaction, and return what it told of each run, compared, and its last revision."""
+        expected = self.model.preview()
+        answer = compact(self.stub, **request)
+        *pieces, last = answer
+        summary, revisions = last["summary"], [piece["revision"] for piece in answer]
+        assert revisions == sorted(revisions)
+        assert revisions[0] >= self.model.revision
+        assert summary.pop("duration") == 0, "no time passed"
+        told = joined([piece["run"] for piece in pieces])
+        expected_summary = {"start_time": self.model.wall_us, **summary_of(told)}
+        if request.get("dry_run"):
+            expected_summary["dry_run"] = True
+        assert told == expected, f"Compact {request}\n  server: {told}\n  model:  {expected}"
+        assert summary == expected_summary, f"{told}\n  {summary} is not {expected_summary}"
+        return told, revisions[-1]
+
+    # Status, and the whole store.
+
+    @rule()
+    def ask_for_the_status(self) -> None:
+        told = status(self.stub)
+        retention = told.get("retention", {})
+        if "last" in retention:
+            assert retention["last"].pop("duration") == 0
+        wall_us, policy = self.model.wall_us, self.model.default_policy
+        ahead_us = self.model.clock.ahead_us(wall_us, self.clock.monotonic_us())
+        expected = {
+            "default_policy": None if policy == KEEP_ALL else policy,
+            "last": self.model.last_compaction,
+            "clock_jump": {"ahead": ahead_us, "resume_time": wall_us + ahead_us} if ahead_us else None,
+        }
+        assert retention == {field: value for field, value in expected.items() if value is not None}
+        assert told["revision"] == self.model.revision
+        counts = {row["state"]: row.get("count", 0) for row in told["runs"]}
+        assert counts == {
+            state: sum(run.state == state for run in self.model.runs.values()) for state in STATES
+        }
+
+    @rule()
+    def verify(self) -> None:
+        """Everything follows from the records, as the server itself sees it."""
+        found = drifts(self.stub)
+        assert not found, f"drifts: {found}"
+
+
+def joined(pieces: list[Answer]) -> dict[str, Answer]:
+    """Return what a compaction told of each run, its pieces added up; those of one run follow each other."""
+    told: dict[str, Answer] = {}
+    for piece in pieces:
+        run_id = piece["run_id"]
+        if run_id not in told:
+            told[run_id] = dict(piece)
+            continue
+        assert run_id == list(told)[-1], f"pieces of {run_id} lie apart"
+        for field in AMOUNTS:
+            if field in piece:
+                told[run_id][field] = told[run_id].get(field, 0) + piece[field]
+    return told
