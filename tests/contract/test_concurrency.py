@@ -4,11 +4,8 @@ Each starts a bounded number of calls together and waits for all of them.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from threading import Barrier
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import grpc
 
@@ -36,36 +33,13 @@ from tests.support.calls import (
     struct,
     update,
 )
-from tests.support.server import WAIT_S
+from tests.support.together import outcome_of, together
 
-T = TypeVar("T")
 CALLERS: Final = 8
 """Threads that call together."""
 
 ROUNDS: Final = 10
 """What each of them does."""
-
-
-def together(calls: Sequence[Callable[[], T]]) -> list[T]:
-    """Make calls at the same time, each on a thread of its own, and return what they return."""
-    barrier = Barrier(len(calls))
-
-    def start(call: Callable[[], T]) -> T:
-        barrier.wait(WAIT_S)
-        return call()
-
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return [future.result(WAIT_S) for future in [pool.submit(start, call) for call in calls]]
-
-
-def outcome_of(call: Callable[[], object]) -> str:
-    """Make a call and return "done", or the name of the status code of its refusal."""
-    try:
-        call()
-    except grpc.RpcError as error:
-        code: grpc.StatusCode = error.code()
-        return code.name
-    return "done"
 
 
 def test_concurrent_creates(stub: Stub) -> None:

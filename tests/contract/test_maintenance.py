@@ -4,6 +4,7 @@ import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
+import grpc
 import pytest
 
 from runindex.v1 import maintenance_pb2 as pb
@@ -11,6 +12,11 @@ from runindex.v1.maintenance_pb2_grpc import MaintenanceStub
 from runindex_server.jobs.retention import Retention
 from runindex_server.maintenance.findings import Progress
 from tests.support.server import WAIT_S
+
+
+@pytest.fixture
+def maintenance(channel: grpc.Channel) -> MaintenanceStub:
+    return MaintenanceStub(channel)
 
 
 @pytest.mark.parametrize("method", ["Compact", "Verify"])

@@ -20,7 +20,7 @@ from tests.property.model_retention import NO_POLICY, Policy, StoreModel
 from tests.property.model_search import Query
 from tests.property.vocabulary import CHOSEN_IDS, SPELLINGS, UNKNOWN_ID
 from tests.property.wire import Stubs, ask, stored_policy
-from tests.support.clock import DAY_US, ManualClock
+from tests.support.clock import DAY_US, SECOND_US, ManualClock
 from tests.support.consistency import check_store
 from tests.support.server import LoopThread, RunningServer
 
@@ -66,7 +66,13 @@ def fail() -> NoReturn:
 
 
 class MachineFrame(RuleBasedStateMachine):
-    """A server, its model, and what the rules have in common."""
+    """A server, its model, and what the rules have in common.
+
+    Attributes:
+        retention_interval_s: From one scheduled pass of retention to the next; 0 for none.
+    """
+
+    retention_interval_s = 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,6 +82,7 @@ class MachineFrame(RuleBasedStateMachine):
         self.connect()
         default = ask(self.stub, "GetRun", {"run_id": DEFAULT})
         self.model = StoreModel(create_us=default["run"]["create_time"], revision=default["revision"])
+        self.model.schedule.interval_us = self.retention_interval_s * SECOND_US
         self.note_start()
         self.latest_us = self.clock.now_us()
         self.ids = [DEFAULT, *CHOSEN_IDS]
@@ -84,6 +91,8 @@ class MachineFrame(RuleBasedStateMachine):
         self.sent: list[Sent] = []
         self.requests_made = 0
         self.steps = 0
+        # The default run was created a moment after the store.
+        self.turn(0)
 
     async def open_store(self) -> Store:
         return open_lmdb(
@@ -95,13 +104,13 @@ class MachineFrame(RuleBasedStateMachine):
         )
 
     def start_server(self, default_policy: Policy) -> RunningServer:
-        """Serve the store, without passes of retention but those that are asked for."""
+        """Serve the store, with a policy for runs without one of their own."""
         return RunningServer(
             server_loop(),
             self.open_store,
             clock=self.clock,
             default_retention=stored_policy(default_policy),
-            retention_interval_s=0,
+            retention_interval_s=self.retention_interval_s,
         )
 
     def connect(self) -> None:
@@ -110,8 +119,7 @@ class MachineFrame(RuleBasedStateMachine):
 
     def note_start(self) -> None:
         """Let the model know that the server has started."""
-        self.model.clock.restart()
-        self.model.clock.note(self.clock.now_us(), self.clock.monotonic_us())
+        self.model.start(self.clock.now_us(), self.clock.monotonic_us())
 
     def teardown(self) -> None:
         self.channel.close()

@@ -1,11 +1,12 @@
-"""How far the wall clock is trusted, in the model.
+"""How far the wall clock is trusted, in the model, and when a pass of retention is scheduled.
 
 By the contract nothing is removed when the wall clock has jumped forward by more than an hour, against the
 monotonic clock or against the last time that was noted down, until as much time has passed.
 
-Taken from the server is when it notes down the clock: at its start, at each pass that is asked for (refused
-ones too) and, when ten minutes have passed since the last note, when its jobs run; that over a restart no
-time is known to have passed; and that a clock that is set back takes as much from how far it is ahead.
+Taken from the server is when it notes the clock down: at its start, at each pass asked for (refused ones
+too) and, ten minutes after the last note, when its jobs run; that over a restart no time is known to have
+passed; and that a clock that is set back takes as much from how far it is ahead. Also that passes are scheduled
+by the monotonic clock: an interval after the last one asked for, after a start counted by the wall clock.
 """
 
 from dataclasses import dataclass
@@ -52,3 +53,33 @@ class ClockModel:
     def restart(self) -> None:
         """Forget how the monotonic clock stood."""
         self.noted_monotonic_us = None
+
+
+@dataclass
+class Schedule:
+    """When the next pass is scheduled.
+
+    Attributes:
+        interval_us: From one to the next; 0 for none.
+        next_us: By the monotonic clock.
+    """
+
+    interval_us: int = 0
+    next_us: int = 0
+
+    def start(self, wall_us: int, monotonic_us: int, *, last_us: int | None) -> None:
+        """Begin after a start of the server; the last pass began at a time, or there was none."""
+        passed_us = 0 if last_us is None else max(0, wall_us - last_us)
+        self.next_us = monotonic_us + max(0, self.interval_us - passed_us)
+
+    def go_on(self, monotonic_us: int) -> None:
+        """Schedule the pass after one that was asked for."""
+        self.next_us = monotonic_us + self.interval_us
+
+    def is_due(self, monotonic_us: int) -> bool:
+        """Tell whether it is time."""
+        return bool(self.interval_us) and monotonic_us >= self.next_us
+
+    def next_time_us(self, wall_us: int, monotonic_us: int) -> int | None:
+        """Return when that is, by the wall clock; None for never."""
+        return wall_us + max(0, self.next_us - monotonic_us) if self.interval_us else None

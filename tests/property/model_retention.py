@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from tests.property.model import KEEP_ALL, without_zeros
 from tests.property.model_arguments import DEFAULT, Answer
-from tests.property.model_clock import ClockModel
+from tests.property.model_clock import ClockModel, Schedule
 from tests.property.model_data import DataModel
 from tests.property.model_held import Event, Item, Version
 from tests.property.model_run import ModelRun
@@ -43,6 +43,7 @@ class StoreModel(DataModel):
     Attributes:
         default_policy: What acts on runs without a policy of their own.
         clock: What is known of the clock's jumps.
+        schedule: When the next pass is scheduled.
         last_compaction: The summary of the last pass but dry runs, without its duration; None before it.
     """
 
@@ -51,15 +52,12 @@ class StoreModel(DataModel):
         super().__init__(create_us=create_us, revision=revision)
         self.default_policy = default_policy
         self.clock = ClockModel()
+        self.schedule = Schedule()
         self.last_compaction: Answer | None = None
 
     def policy_of(self, run: ModelRun) -> Policy:
         """Return the policy that acts on a run."""
         return self.default_policy if run.policy is None else run.policy
-
-    def begin_pass(self) -> None:
-        """Begin a pass: it issues the store's time."""
-        self.issued_us = max(self.issued_us, self.wall_us)
 
     def preview(self) -> dict[str, Answer]:
         """Return what a pass tells at this moment of each run that it concerns, by id."""
@@ -83,17 +81,32 @@ class StoreModel(DataModel):
         versions = {key: self._versions_going(run, item) for key, item in items.items()}
         return Going({key: gone for key, gone in versions.items() if gone}, self._events_going(run))
 
-    def expire(self, run_id: str) -> None:
-        """Remove a run whose time is over."""
-        del self.runs[run_id]
+    def start(self, wall_us: int, monotonic_us: int) -> None:
+        """Start the server, again or for the first time."""
+        self.clock.restart()
+        self.clock.note(wall_us, monotonic_us)
+        last_us = self.last_compaction["start_time"] if self.last_compaction else None
+        self.schedule.start(wall_us, monotonic_us, last_us=last_us)
 
-    def trim(self, run_id: str) -> None:
+    def compact(self, *, revision: int) -> None:
+        """Do what `preview` tells, and take the store's revision after it. A pass issues the store's time."""
+        told = self.preview()
+        self.issued_us = max(self.issued_us, self.wall_us)
+        for run_id, piece in told.items():
+            if piece.get("run_deleted"):
+                del self.runs[run_id]
+            else:
+                self._trim(self.runs[run_id])
+        self.revision = revision
+        self.last_compaction = {"start_time": self.wall_us, **summary_of(told)}
+
+    def _trim(self, run: ModelRun) -> None:
         """Remove what goes of a run that stays."""
-        going, held = self.going(self.runs[run_id]), self.runs[run_id].held
+        going = self.going(run)
         for (kind, name), versions in going.versions.items():
-            item = held.items[kind][name]
+            item = run.held.items[kind][name]
             item.versions = [version for version in item.versions if version not in versions]
-        held.events = [event for event in held.events if event not in going.events]
+        run.held.events = [event for event in run.held.events if event not in going.events]
 
     def _is_expired(self, run: ModelRun, policy: Policy) -> bool:
         """Tell whether a run goes as a whole."""

@@ -14,6 +14,7 @@ from tests.property.model_retention import Policy, summary_of
 from tests.property.model_run import STATES
 from tests.property.rules_data import holders
 from tests.property.rules_data_read import DataReadRules
+from tests.property.rules_world import WorldRules
 from tests.property.rules_write import expectations, identified
 from tests.property.wire import compact, drifts, status
 from tests.support.clock import DAY_US, HOUR_US, SECOND_US
@@ -23,8 +24,10 @@ NEAR_US: Final = 400 * DAY_US
 """How far ahead the machine waits for something to be due."""
 
 
-class RetentionRules(DataReadRules):
-    """Retention."""
+class RetentionRules(DataReadRules, WorldRules):
+    """Retention, enforced on demand and on a schedule."""
+
+    retention_interval_s = 600
 
     @initialize(
         policy=say.default_policies,
@@ -65,21 +68,82 @@ class RetentionRules(DataReadRules):
         self.note_start()
         self.model.default_policy = policy
 
-    @rule(about=holders, expected=expectations, is_identified=identified, policy=say.retention)
+    @rule(
+        about=holders,
+        expected=expectations,
+        is_identified=identified,
+        policy=say.retention,
+        is_enforced=st.booleans(),
+    )
     def set_a_near_policy(
-        self, *, about: int, expected: str, is_identified: bool, policy: dict[str, Any]
+        self, *, about: int, expected: str, is_identified: bool, policy: Policy, is_enforced: bool
     ) -> None:
         run_id = self.run_id(about)
         conditions = self.conditions(run_id, expected, identified=is_identified)
         self.call("SetRunRetention", {"run_id": run_id, "policy": policy, **conditions})
+        if is_enforced:
+            self.enforce(trust_clock=True)
+
+    @rule(
+        about=holders,
+        policy=st.none() | say.retention,
+        comes_first=st.booleans(),
+        names=st.lists(say.names, min_size=1, max_size=3),
+        contents=st.lists(say.contents, min_size=1, max_size=5),
+        pause_us=st.sampled_from((0, 1, HOUR_US // 2)),
+        wait_us=st.sampled_from((0, 1, HOUR_US, DAY_US)),
+    )
+    def fill_and_trim(
+        self,
+        *,
+        about: int,
+        policy: Policy | None,
+        comes_first: bool,
+        names: list[str],
+        contents: list[Any],
+        pause_us: int,
+        wait_us: int,
+    ) -> None:
+        """A policy, its own or the default, that is there before the data or comes after it."""
+        run_id = self.run_id(about)
+        retention = {"run_id": run_id, "policy": policy}
+        if policy is not None and comes_first:
+            self.call("SetRunRetention", retention)
+        for number, content in enumerate(contents):
+            name = names[number % len(names)]
+            self.call("PutValue", {"run_id": run_id, "key": name, "value": content})
+            document = content.get("json")
+            self.call("SetDocument", {"run_id": run_id, "document": name, "value": document})
+            drafts = [{"stream": stream, "value": content} for stream in say.STREAMS[: number % 3 + 1]]
+            self.call("AppendEvents", {"run_id": run_id, "events": drafts})
+            self.turn(pause_us)
+        if policy is not None and not comes_first:
+            self.call("SetRunRetention", retention)
+        self.turn(wait_us)
+        self.preview_and_enforce()
 
     # The clock.
 
-    @rule(stride_us=st.sampled_from((HOUR_US - 1, HOUR_US, HOUR_US + 1, 3 * HOUR_US, 3 * DAY_US)))
-    def jump_ahead(self, *, stride_us: int) -> None:
-        """The wall clock is set forward; no time passes."""
+    @rule(
+        stride_us=st.sampled_from((HOUR_US - 1, HOUR_US, HOUR_US + 1, 3 * HOUR_US, 3 * DAY_US)),
+        noted_by=st.sampled_from(("", "jobs", "start", "pass")),
+        waits=st.lists(st.sampled_from((1, HOUR_US - 1, HOUR_US, DAY_US)), max_size=2),
+        back_us=st.sampled_from((0, 0, 1, HOUR_US, 3 * DAY_US)),
+    )
+    def jump_ahead(self, *, stride_us: int, noted_by: str, waits: list[int], back_us: int) -> None:
+        """The wall clock is set forward while no time passes; then some does, and it may be put right."""
         self.clock.set(self.clock.now_us() + stride_us)
         self.turn(0)
+        if noted_by == "jobs":
+            self.run_jobs(waited_us=0)
+        if noted_by == "start":
+            self.restart(rewound_us=0)
+        for wait_us in (0, *waits):
+            if noted_by == "pass":
+                self.enforce(trust_clock=False)
+            self.turn(wait_us)
+        self.turn(-back_us)
+        self.enforce(trust_clock=False)
 
     @rule(number=numbers, near_us=st.sampled_from((-1, 0, 0, 1)))
     def wait_until_something_is_due(self, *, number: int, near_us: int) -> None:
@@ -127,27 +191,37 @@ class RetentionRules(DataReadRules):
 
     def enforce(self, *, trust_clock: bool) -> dict[str, Answer]:
         """Ask for a pass, and return what it told of each run."""
-        clock, wall_us, monotonic_us = self.model.clock, self.clock.now_us(), self.clock.monotonic_us()
-        clock.note(wall_us, monotonic_us, trust=trust_clock)
-        ahead_us = clock.ahead_us(wall_us, monotonic_us)
+        ahead_us = self.begin_pass(trust_clock=trust_clock)
         if ahead_us:
             self.refused(Refused("CLOCK_JUMPED", {"aheadSeconds": str(ahead_us // 10**6)}))
             return {}
         told, revision = self.told(dry_run=False, trust_clock=trust_clock)
-        self.model.begin_pass()
-        for run_id, piece in told.items():
-            if piece.get("run_deleted"):
-                self.model.expire(run_id)
-            else:
-                self.model.trim(run_id)
+        self.end_pass(told, revision)
+        return told
+
+    def note_jobs(self) -> None:
+        """Let the model know that the background jobs have run, a scheduled pass among them."""
+        super().note_jobs()
+        if self.model.schedule.is_due(self.clock.monotonic_us()) and not self.begin_pass(trust_clock=False):
+            answer = self.answer_of("GetRun", {"run_id": DEFAULT})
+            assert not isinstance(answer, Refused)
+            self.end_pass(self.model.preview(), answer["revision"])
+
+    def begin_pass(self, *, trust_clock: bool) -> int:
+        """Let the model know of a pass that is to be taken; return how long the clock is not trusted."""
+        wall_us, monotonic_us = self.clock.now_us(), self.clock.monotonic_us()
+        self.model.clock.note(wall_us, monotonic_us, trust=trust_clock)
+        self.model.schedule.go_on(monotonic_us)
+        return self.model.clock.ahead_us(wall_us, monotonic_us)
+
+    def end_pass(self, told: dict[str, Answer], revision: int) -> None:
+        """Let the model do what a pass has done, and look at what is left."""
         removed = sum(1 + piece.get("versions", 0) + piece.get("events", 0) for piece in told.values())
         assert bool(told) == (revision > self.model.revision), f"{told} made a revision, {revision}, or none"
         assert revision <= self.model.revision + removed
-        self.model.revision = revision
-        self.model.last_compaction = {"start_time": self.model.wall_us, **summary_of(told)}
+        self.model.compact(revision=revision)
         for run_id in told.keys() & self.model.runs.keys():
             self.look_at(self.model.runs[run_id])
-        return told
 
     def refused(self, expected: Refused, **request: bool) -> None:
         """Ask for a compaction that is refused."""
@@ -184,6 +258,7 @@ class RetentionRules(DataReadRules):
         expected = {
             "default_policy": None if policy == KEEP_ALL else policy,
             "last": self.model.last_compaction,
+            "next_time": self.model.schedule.next_time_us(wall_us, self.clock.monotonic_us()),
             "clock_jump": {"ahead": ahead_us, "resume_time": wall_us + ahead_us} if ahead_us else None,
         }
         assert retention == {field: value for field, value in expected.items() if value is not None}

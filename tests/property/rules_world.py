@@ -30,6 +30,10 @@ class WorldRules(MachineFrame):
         """Merging and erasing change no answer, nor does forgetting requests after their time."""
         self.turn(waited_us)
         self.server.run_jobs()
+        self.note_jobs()
+
+    def note_jobs(self) -> None:
+        """Let the model know that the background jobs have run."""
         self.model.clock.run_jobs(self.clock.now_us(), self.clock.monotonic_us())
 
 

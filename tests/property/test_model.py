@@ -6,7 +6,7 @@ A failure prints the calls that lead to it. How hard it tries: RUNINDEX_HYPOTHES
 from tests.property.rules_refused import RefusalRules
 from tests.property.rules_retention import RetentionRules
 from tests.property.rules_search import SearchRules
-from tests.property.rules_world import EraRules, WorldRules
+from tests.property.rules_world import EraRules
 from tests.property.rules_write import LifeRules, WriteRules
 
 
@@ -18,7 +18,7 @@ class SearchMachine(WriteRules, SearchRules, EraRules):
     """The same with fewer refusals, so that more is searched."""
 
 
-class DataMachine(LifeRules, RetentionRules, WorldRules):
+class DataMachine(LifeRules, RetentionRules):
     """What runs hold, and how long."""
 
 

@@ -92,9 +92,10 @@ retention = st.sampled_from(
 
 default_policies = st.sampled_from(
     (
-        {"keep_all": {}},
         {"keep_latest_n": 1},
         {"keep_latest_n": 2},
+        {"keep_all": {}},
+        {"keep_latest_n": 3},
         {"keep_duration": HOUR_US},
         {"keep_duration": 2 * DAY_US},
         {"delete_after": HOUR_US},

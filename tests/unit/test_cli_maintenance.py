@@ -6,12 +6,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from runindex.v1 import run_index_pb2 as index_pb
 from runindex_server import __version__, cli
+from runindex_server.cli.backup import partial_file
 from runindex_server.cli.exits import EXIT_DRIFTED, EXIT_NOT_VERIFIED, EXIT_REFUSED
+from runindex_server.cli.remote import maintenance
+from runindex_server.jobs.retention import Retention
+from runindex_server.kv.engine import Readers
+from runindex_server.kv.lmdb_engine import LmdbEngine
+from runindex_server.maintenance.backup import Begin, Chunk
 from runindex_server.maintenance.findings import Drift, Progress, Summary
 from runindex_server.schema.run import RetentionPolicy
 from tests.support.calls import Stub
@@ -75,6 +83,47 @@ def test_where_no_server_answers_it_is_said(arguments: list[str], code: int, tmp
     assert list(tmp_path.iterdir()) == []
 
 
+class FailedCall(grpc.RpcError):
+    """A call that ended with a status, but without a refusal of ours."""
+
+    def __init__(self, code: grpc.StatusCode) -> None:
+        super().__init__()
+        self._code = code
+
+    def code(self) -> grpc.StatusCode:
+        return self._code
+
+    def details(self) -> str:
+        return "made up"
+
+    def trailing_metadata(self) -> tuple[()]:
+        return ()
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, f"No answer from {NOWHERE}: is a server running there?"),
+        (
+            grpc.StatusCode.UNIMPLEMENTED,
+            f"The server at {NOWHERE} does not know this; it is older than this command.",
+        ),
+        (grpc.StatusCode.CANCELLED, f"The call to {NOWHERE} failed: CANCELLED, made up"),
+    ],
+)
+def test_whatever_fails_is_a_sentence(
+    code: grpc.StatusCode, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def call() -> None:
+        with maintenance(NOWHERE, exit_code=7):
+            raise FailedCall(code)
+
+    with pytest.raises(typer.Exit) as ended:
+        call()
+    assert ended.value.exit_code == 7
+    assert capsys.readouterr().err == f"{told}\n"
+
+
 # Status.
 
 
@@ -110,6 +159,24 @@ def test_status_for_programs_is_the_response(run: Run, stub: Stub) -> None:
     assert (code, err) == (0, "")
     assert {"state": "RUN_STATE_COMPLETED", "count": "1"} in told["runs"]
     assert told["backlog"] == {"erasingRuns": "0", "unmergedChanges": "3", "dueRuns": "0"}
+
+
+def test_status_tells_readers_and_what_the_last_compaction_removed(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LmdbEngine, "readers", lambda _: Readers(count=2, oldest_lag_commits=1_000))
+    assert run("compact")[0] == 0
+    _, out, _ = run("status")
+
+    assert "2, the oldest 1,000 commits behind" in out
+    assert "last compaction 2026-03-01 12:00:30 UTC: 0 runs deleted;" in out
+
+
+def test_status_tells_that_no_compaction_is_scheduled(start: StartServer) -> None:
+    server = start(retention_interval_s=0)
+    _, out, _ = invoke("status", "--address", server.target)
+
+    assert "no compaction is scheduled" in out
 
 
 # Compaction.
@@ -163,6 +230,18 @@ def test_a_dry_run_does_not_trust_the_clock(run: Run) -> None:
 
     assert code == EXIT_REFUSED
     assert "trust_clock" in err
+
+
+def test_a_compaction_that_breaks_off_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def compact(*_: Any, **__: Any) -> Any:
+        return
+        yield
+
+    monkeypatch.setattr(Retention, "compact", compact)
+    code, out, err = run("compact")
+
+    assert (code, out) == (EXIT_REFUSED, "")
+    assert "Run the command again." in err
 
 
 # Verification.
@@ -256,3 +335,26 @@ def test_what_a_killed_backup_left_is_written_over(run: Run, tmp_path: Path) -> 
     assert run("backup", str(tmp_path / "one"))[0] == 0
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["one"]
     assert (tmp_path / "one").stat().st_size < 1_000_000
+
+
+def test_a_backup_that_is_not_whole_is_not_kept(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def backup(*_: Any, **__: Any) -> Any:
+        yield Begin(total_bytes=10, create_us=0, revision=1)
+        yield Chunk(data=b"half", revision=1)
+
+    monkeypatch.setattr("runindex_server.rpc.maintenance_servicer.backup", backup)
+    code, out, err = run("backup", str(tmp_path / "one"))
+
+    assert (code, out) == (EXIT_REFUSED, "")
+    assert "not whole: it ends without a trailer" in err
+    assert f"{tmp_path / 'one'} was not written" in err
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == []
+
+
+def test_two_backups_do_not_write_one_file(run: Run, tmp_path: Path) -> None:
+    with partial_file(tmp_path / "one"):
+        code, _, err = run("backup", str(tmp_path / "one"))
+
+    assert (code, err) == (EXIT_REFUSED, f"{tmp_path / 'one'} is being written by another backup.\n")

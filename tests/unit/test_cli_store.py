@@ -143,7 +143,7 @@ def test_what_is_no_backup_is_not_restored(tmp_path: Path) -> None:
     code, out, err = invoke("restore", file, "--data-dir", tmp_path / "new")
 
     assert (code, out) == (EXIT_REFUSED, "")
-    assert err.startswith(f"{file} is not a data file of RunIndex")
+    assert err == f"{file} is not a data file of RunIndex: it is too short to be one.\n"
     code, _, err = invoke("restore", tmp_path / "missing", "--data-dir", tmp_path / "new")
     assert (code, err) == (EXIT_REFUSED, f"{tmp_path / 'missing'}: No such file or directory.\n")
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from runindex_server.errors import StoreCorrupt
+from runindex_server.kv.guard import DataFileForeign, DataFileTruncated
 
 
 def fault_text(path: Path, error: Exception) -> str:
@@ -11,4 +12,7 @@ def fault_text(path: Path, error: Exception) -> str:
         return f"{path} is damaged: {error.detail}."
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or path}: {error.strerror}."
+    if isinstance(error, DataFileForeign | DataFileTruncated) and path.is_file():
+        # The way out that it names is for stores: here the file is the backup.
+        return f"{str(error).partition(';')[0]}."
     return str(error)

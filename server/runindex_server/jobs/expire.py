@@ -13,8 +13,8 @@ from runindex_server.schema.holdings import Holding, read_holdings
 from runindex_server.schema.keys import KeyRange
 from runindex_server.schema.run import RetentionPolicy, Run, RunId
 
-RUNS_MAX: Final = 32
-"""Runs of one write. A run is some 20 rows, and a list of its terms."""
+RUNS_MAX: Final = 10
+"""Runs of one write: each is some 20 rows, the list of its terms, and the work of telling them."""
 
 WRITE_BYTES_MAX: Final = 256 * 1024
 """What runs of one write come to, their terms included; a single run may be more."""

@@ -21,8 +21,8 @@ from runindex_server.schema.items import decode_event
 from runindex_server.schema.retention_state import sweep_of
 from runindex_server.schema.run import RetentionPolicy, Run, RunId
 
-VICTIMS_MAX: Final = 256
-"""Versions and events of one write: some 600 rows."""
+VICTIMS_MAX: Final = 128
+"""Versions and events of one write: about as many rows as a step of erasure has."""
 
 VALUE_BYTES_MAX: Final = 256 * 1024
 """Values of one write, which are read and their pages freed; the first may be more, by its frame."""

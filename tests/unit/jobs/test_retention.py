@@ -117,6 +117,8 @@ def test_a_pass_does_what_the_preview_said_and_what_the_model_says(steps: None, 
         assert told(world.compact()) == preview == world.expected_pass()
         world.check()
         assert told(world.preview()) == {}
+        # Nothing is looked at again before there is something to remove.
+        assert rows_in(world, keys.due_through_range(world.clock.now_us())) == []
 
 
 def test_a_pass_that_writes_come_into_leaves_what_one_without_would(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -334,7 +336,12 @@ def test_a_default_that_trims_nothing_any_more_leaves_no_row_behind() -> None:
 
 def rows(world: RetentionWorld, subspace: keys.Subspace) -> list[bytes]:
     """Return the keys of a subspace."""
-    return world.read(lambda txn: [key for key, _ in txn.scan(*subspace.range)])
+    return rows_in(world, subspace.range)
+
+
+def rows_in(world: RetentionWorld, key_range: keys.KeyRange) -> list[bytes]:
+    """Return the keys in a range."""
+    return world.read(lambda txn: [key for key, _ in txn.scan(*key_range)])
 
 
 def test_a_row_that_leads_nowhere_goes() -> None:
@@ -623,3 +630,56 @@ def test_a_pass_that_fails_is_tried_again_after_the_interval() -> None:
     world.clock.advance(INTERVAL_S * SECOND_US)
     with pytest.raises(StoreCorrupt):
         drive(world.retention.run_due())
+
+
+@pytest.mark.parametrize("policy", [LATEST, DURATION, DELETE], ids=["latest", "duration", "delete"])
+def test_passes_of_two_processes_do_no_harm(policy: RetentionPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that went on when its pass was cut off can come into the next one: then both find the same."""
+    monkeypatch.setattr(trim, "VICTIMS_MAX", 3)
+    monkeypatch.setattr(expire, "RUNS_MAX", 1)
+    monkeypatch.setattr(sweep, "RUNS_MAX", 1)
+    world = RetentionWorld()
+    for number in (1, 2):
+        run_id = world.create(number)
+        for _ in range(5):
+            world.put(run_id, "a", b"value")
+            world.append(run_id, "s", "t")
+        if policy is DELETE:
+            world.close_run(run_id)
+    world.restart(policy)
+    world.clock.advance(2 * MINUTE_US)
+    other = world.new_retention()
+
+    async def pass_of_other() -> None:
+        others.extend([piece async for piece in other.compact()])
+
+    others: list[Piece] = []
+    pieces = compact_with(world, lambda: drive(pass_of_other()))
+
+    gone = told(others)
+    for run_id, counts in told(pieces).items():
+        gone[run_id] = gone.get(run_id, Counter()) + counts
+    assert gone == world.expected_pass()
+    world.check()
+
+
+def test_runs_of_one_write_have_one_revision() -> None:
+    world = RetentionWorld()
+    for number in (1, 2):
+        run_id = world.create(number, LATEST)
+        for _ in range(3):
+            world.put(run_id, "a", b"value")
+    revision = world.read(lambda txn: txn.revision)
+
+    assert [piece.revision for piece in world.compact()] == [revision + 1] * 3
+
+
+def test_deleting_many_runs_leaves_few_changes_to_merge(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention_pass, "PENDING_MAX", 5)
+    world = RetentionWorld(default=DELETE)
+    for number in range(1, 40):
+        world.close_run(world.create(number))
+    world.clock.advance(MINUTE_US)
+    world.compact()
+
+    assert world.read(lambda txn: txn.get_counter(keys.PENDING_TERMS_COUNT)) <= 5 + expire.RUNS_MAX

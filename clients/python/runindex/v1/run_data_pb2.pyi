@@ -30,7 +30,8 @@ strings.
 
 Pages. `page_size` 0 means 100, more than 1,000 means 1,000, negative is refused. A page also
 ends at 2 MiB of items, and holds at least one. `page_token` is opaque, belongs to the query that
-made it and to this life of the run; `next_page_token` is empty exactly at the end.
+made it and to this life of the run (INVALID_PAGE_TOKEN, for another life once the run was
+found); `next_page_token` is empty exactly at the end.
 """
 
 from collections import abc as _abc

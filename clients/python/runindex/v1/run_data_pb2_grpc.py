@@ -161,8 +161,8 @@ class RunDataServicer:
     def ListValues(self, request, context):
         """Lists the keys that hold a value, with the values or without.
 
-        Fails with INVALID_RUN_ID, INVALID_FIELD (prefix), INVALID_PAGE_SIZE, RUN_NOT_FOUND,
-        INVALID_PAGE_TOKEN.
+        Fails with INVALID_RUN_ID, INVALID_FIELD (prefix), INVALID_PAGE_SIZE, INVALID_PAGE_TOKEN,
+        RUN_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -173,7 +173,7 @@ class RunDataServicer:
         written gives an empty list.
 
         Fails with INVALID_RUN_ID, FIELD_REQUIRED (key), INVALID_FIELD (key), INVALID_PAGE_SIZE,
-        RUN_NOT_FOUND, INVALID_PAGE_TOKEN.
+        INVALID_PAGE_TOKEN, RUN_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -199,8 +199,8 @@ class RunDataServicer:
         have come, ask from the sequence after the last one that was read. Unknown streams, and places
         behind the end, give an empty list; what retention has removed is passed over.
 
-        Fails with INVALID_RUN_ID, INVALID_FIELD (stream), INVALID_PAGE_SIZE, RUN_NOT_FOUND,
-        INVALID_PAGE_TOKEN.
+        Fails with INVALID_RUN_ID, INVALID_FIELD (stream), INVALID_PAGE_SIZE, INVALID_PAGE_TOKEN,
+        RUN_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -251,8 +251,8 @@ class RunDataServicer:
     def ListStates(self, request, context):
         """Lists state cells, with their values or without.
 
-        Fails with INVALID_RUN_ID, INVALID_FIELD (prefix), INVALID_PAGE_SIZE, RUN_NOT_FOUND,
-        INVALID_PAGE_TOKEN.
+        Fails with INVALID_RUN_ID, INVALID_FIELD (prefix), INVALID_PAGE_SIZE, INVALID_PAGE_TOKEN,
+        RUN_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -310,8 +310,8 @@ class RunDataServicer:
     def ListDocuments(self, request, context):
         """Lists documents, with their values or without.
 
-        Fails with INVALID_RUN_ID, INVALID_FIELD (prefix), INVALID_PAGE_SIZE, RUN_NOT_FOUND,
-        INVALID_PAGE_TOKEN.
+        Fails with INVALID_RUN_ID, INVALID_FIELD (prefix), INVALID_PAGE_SIZE, INVALID_PAGE_TOKEN,
+        RUN_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -30,7 +30,8 @@ strings.
 
 Pages. `page_size` 0 means 100, more than 1,000 means 1,000, negative is refused. A page also
 ends at 2 MiB of items, and holds at least one. `page_token` is opaque, belongs to the query that
-made it and to this life of the run; `next_page_token` is empty exactly at the end.
+made it and to this life of the run (INVALID_PAGE_TOKEN, for another life once the run was
+found); `next_page_token` is empty exactly at the end.
 """
 
 from collections import abc as _abc
@@ -86,15 +87,15 @@ class RunDataStub:
     ListValues: _grpc.UnaryUnaryMultiCallable[_run_data_pb2.ListValuesRequest, _run_data_pb2.ListValuesResponse]
     """Lists the keys that hold a value, with the values or without.
 
-    Fails with INVALID_RUN_ID, INVALID_FIELD (prefix), INVALID_PAGE_SIZE, RUN_NOT_FOUND,
-    INVALID_PAGE_TOKEN.
+    Fails with INVALID_RUN_ID, INVALID_FIELD (prefix), INVALID_PAGE_SIZE, INVALID_PAGE_TOKEN,
+    RUN_NOT_FOUND.
     """
     GetValueHistory: _grpc.UnaryUnaryMultiCallable[_run_data_pb2.GetValueHistoryRequest, _run_data_pb2.GetValueHistoryResponse]
     """Lists the kept versions of a key, deletions among them, newest first. A key that was never
     written gives an empty list.
 
     Fails with INVALID_RUN_ID, FIELD_REQUIRED (key), INVALID_FIELD (key), INVALID_PAGE_SIZE,
-    RUN_NOT_FOUND, INVALID_PAGE_TOKEN.
+    INVALID_PAGE_TOKEN, RUN_NOT_FOUND.
     """
     AppendEvents: _grpc.UnaryUnaryMultiCallable[_run_data_pb2.AppendEventsRequest, _run_data_pb2.AppendEventsResponse]
     """Events.
@@ -112,8 +113,8 @@ class RunDataStub:
     have come, ask from the sequence after the last one that was read. Unknown streams, and places
     behind the end, give an empty list; what retention has removed is passed over.
 
-    Fails with INVALID_RUN_ID, INVALID_FIELD (stream), INVALID_PAGE_SIZE, RUN_NOT_FOUND,
-    INVALID_PAGE_TOKEN.
+    Fails with INVALID_RUN_ID, INVALID_FIELD (stream), INVALID_PAGE_SIZE, INVALID_PAGE_TOKEN,
+    RUN_NOT_FOUND.
     """
     CountEvents: _grpc.UnaryUnaryMultiCallable[_run_data_pb2.CountEventsRequest, _run_data_pb2.CountEventsResponse]
     """Counts the events of a stream or of the whole run exactly, at the same cost however many there
@@ -144,8 +145,8 @@ class RunDataStub:
     ListStates: _grpc.UnaryUnaryMultiCallable[_run_data_pb2.ListStatesRequest, _run_data_pb2.ListStatesResponse]
     """Lists state cells, with their values or without.
 
-    Fails with INVALID_RUN_ID, INVALID_FIELD (prefix), INVALID_PAGE_SIZE, RUN_NOT_FOUND,
-    INVALID_PAGE_TOKEN.
+    Fails with INVALID_RUN_ID, INVALID_FIELD (prefix), INVALID_PAGE_SIZE, INVALID_PAGE_TOKEN,
+    RUN_NOT_FOUND.
     """
     SetDocument: _grpc.UnaryUnaryMultiCallable[_run_data_pb2.SetDocumentRequest, _run_data_pb2.SetDocumentResponse]
     """JSON documents. A place in one is named by a JSON pointer (RFC 6901): empty for the whole
@@ -183,8 +184,8 @@ class RunDataStub:
     ListDocuments: _grpc.UnaryUnaryMultiCallable[_run_data_pb2.ListDocumentsRequest, _run_data_pb2.ListDocumentsResponse]
     """Lists documents, with their values or without.
 
-    Fails with INVALID_RUN_ID, INVALID_FIELD (prefix), INVALID_PAGE_SIZE, RUN_NOT_FOUND,
-    INVALID_PAGE_TOKEN.
+    Fails with INVALID_RUN_ID, INVALID_FIELD (prefix), INVALID_PAGE_SIZE, INVALID_PAGE_TOKEN,
+    RUN_NOT_FOUND.
     """
 
 @_typing.type_check_only
@@ -215,15 +216,15 @@ class RunDataAsyncStub(RunDataStub):
     ListValues: _aio.UnaryUnaryMultiCallable[_run_data_pb2.ListValuesRequest, _run_data_pb2.ListValuesResponse]  # type: ignore[assignment]
     """Lists the keys that hold a value, with the values or without.
 
-    Fails with INVALID_RUN_ID, INVALID_FIELD (prefix), INVALID_PAGE_SIZE, RUN_NOT_FOUND,
-    INVALID_PAGE_TOKEN.
+    Fails with INVALID_RUN_ID, INVALID_FIELD (prefix), INVALID_PAGE_SIZE, INVALID_PAGE_TOKEN,
+    RUN_NOT_FOUND.
     """
     GetValueHistory: _aio.UnaryUnaryMultiCallable[_run_data_pb2.GetValueHistoryRequest, _run_data_pb2.GetValueHistoryResponse]  # type: ignore[assignment]
     """Lists the kept versions of a key, deletions among them, newest first. A key that was never
     written gives an empty list.
 
     Fails with INVALID_RUN_ID, FIELD_REQUIRED (key), INVALID_FIELD (key), INVALID_PAGE_SIZE,
-    RUN_NOT_FOUND, INVALID_PAGE_TOKEN.
+    INVALID_PAGE_TOKEN, RUN_NOT_FOUND.
     """
     AppendEvents: _aio.UnaryUnaryMultiCallable[_run_data_pb2.AppendEventsRequest, _run_data_pb2.AppendEventsResponse]  # type: ignore[assignment]
     """Events.
@@ -241,8 +242,8 @@ class RunDataAsyncStub(RunDataStub):
     have come, ask from the sequence after the last one that was read. Unknown streams, and places
     behind the end, give an empty list; what retention has removed is passed over.
 
-    Fails with INVALID_RUN_ID, INVALID_FIELD (stream), INVALID_PAGE_SIZE, RUN_NOT_FOUND,
-    INVALID_PAGE_TOKEN.
+    Fails with INVALID_RUN_ID, INVALID_FIELD (stream), INVALID_PAGE_SIZE, INVALID_PAGE_TOKEN,
+    RUN_NOT_FOUND.
     """
     CountEvents: _aio.UnaryUnaryMultiCallable[_run_data_pb2.CountEventsRequest, _run_data_pb2.CountEventsResponse]  # type: ignore[assignment]
     """Counts the events of a stream or of the whole run exactly, at the same cost however many there
@@ -273,8 +274,8 @@ class RunDataAsyncStub(RunDataStub):
     ListStates: _aio.UnaryUnaryMultiCallable[_run_data_pb2.ListStatesRequest, _run_data_pb2.ListStatesResponse]  # type: ignore[assignment]
     """Lists state cells, with their values or without.
 
-    Fails with INVALID_RUN_ID, INVALID_FIELD (prefix), INVALID_PAGE_SIZE, RUN_NOT_FOUND,
-    INVALID_PAGE_TOKEN.
+    Fails with INVALID_RUN_ID, INVALID_FIELD (prefix), INVALID_PAGE_SIZE, INVALID_PAGE_TOKEN,
+    RUN_NOT_FOUND.
     """
     SetDocument: _aio.UnaryUnaryMultiCallable[_run_data_pb2.SetDocumentRequest, _run_data_pb2.SetDocumentResponse]  # type: ignore[assignment]
     """JSON documents. A place in one is named by a JSON pointer (RFC 6901): empty for the whole
@@ -312,8 +313,8 @@ class RunDataAsyncStub(RunDataStub):
     ListDocuments: _aio.UnaryUnaryMultiCallable[_run_data_pb2.ListDocumentsRequest, _run_data_pb2.ListDocumentsResponse]  # type: ignore[assignment]
     """Lists documents, with their values or without.
 
-    Fails with INVALID_RUN_ID, INVALID_FIELD (prefix), INVALID_PAGE_SIZE, RUN_NOT_FOUND,
-    INVALID_PAGE_TOKEN.
+    Fails with INVALID_RUN_ID, INVALID_FIELD (prefix), INVALID_PAGE_SIZE, INVALID_PAGE_TOKEN,
+    RUN_NOT_FOUND.
     """
 
 class RunDataServicer(metaclass=_abc_1.ABCMeta):
@@ -365,8 +366,8 @@ class RunDataServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_run_data_pb2.ListValuesResponse, _abc.Awaitable[_run_data_pb2.ListValuesResponse]]:
         """Lists the keys that hold a value, with the values or without.
 
-        Fails with INVALID_RUN_ID, INVALID_FIELD (prefix), INVALID_PAGE_SIZE, RUN_NOT_FOUND,
-        INVALID_PAGE_TOKEN.
+        Fails with INVALID_RUN_ID, INVALID_FIELD (prefix), INVALID_PAGE_SIZE, INVALID_PAGE_TOKEN,
+        RUN_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
@@ -379,7 +380,7 @@ class RunDataServicer(metaclass=_abc_1.ABCMeta):
         written gives an empty list.
 
         Fails with INVALID_RUN_ID, FIELD_REQUIRED (key), INVALID_FIELD (key), INVALID_PAGE_SIZE,
-        RUN_NOT_FOUND, INVALID_PAGE_TOKEN.
+        INVALID_PAGE_TOKEN, RUN_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
@@ -409,8 +410,8 @@ class RunDataServicer(metaclass=_abc_1.ABCMeta):
         have come, ask from the sequence after the last one that was read. Unknown streams, and places
         behind the end, give an empty list; what retention has removed is passed over.
 
-        Fails with INVALID_RUN_ID, INVALID_FIELD (stream), INVALID_PAGE_SIZE, RUN_NOT_FOUND,
-        INVALID_PAGE_TOKEN.
+        Fails with INVALID_RUN_ID, INVALID_FIELD (stream), INVALID_PAGE_SIZE, INVALID_PAGE_TOKEN,
+        RUN_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
@@ -471,8 +472,8 @@ class RunDataServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_run_data_pb2.ListStatesResponse, _abc.Awaitable[_run_data_pb2.ListStatesResponse]]:
         """Lists state cells, with their values or without.
 
-        Fails with INVALID_RUN_ID, INVALID_FIELD (prefix), INVALID_PAGE_SIZE, RUN_NOT_FOUND,
-        INVALID_PAGE_TOKEN.
+        Fails with INVALID_RUN_ID, INVALID_FIELD (prefix), INVALID_PAGE_SIZE, INVALID_PAGE_TOKEN,
+        RUN_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
@@ -540,8 +541,8 @@ class RunDataServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_run_data_pb2.ListDocumentsResponse, _abc.Awaitable[_run_data_pb2.ListDocumentsResponse]]:
         """Lists documents, with their values or without.
 
-        Fails with INVALID_RUN_ID, INVALID_FIELD (prefix), INVALID_PAGE_SIZE, RUN_NOT_FOUND,
-        INVALID_PAGE_TOKEN.
+        Fails with INVALID_RUN_ID, INVALID_FIELD (prefix), INVALID_PAGE_SIZE, INVALID_PAGE_TOKEN,
+        RUN_NOT_FOUND.
         """
 
 def add_RunDataServicer_to_server(servicer: RunDataServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
