@@ -54,8 +54,8 @@ class Settings(BaseSettings):
     retention_interval_s: int = Field(
         default=limits.RETENTION_INTERVAL_S,
         ge=0,
-        description="From one compaction, which enforces retention, to the next, in seconds; 0 for none but those "
-        "that are asked for.",
+        description="From one compaction, which enforces retention, to the next, in seconds; 0 for none but "
+        "those that are asked for.",
     )
     drain_s: float = Field(
         default=20.0,

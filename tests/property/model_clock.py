@@ -3,10 +3,10 @@
 By the contract nothing is removed when the wall clock has jumped forward by more than an hour, against the
 monotonic clock or against the last time that was noted down, until as much time has passed.
 
-Taken from the server is when it notes the clock down: at its start, at each pass asked for (refused ones
-too) and, ten minutes after the last note, when its jobs run; that over a restart no time is known to have
-passed; and that a clock that is set back takes as much from how far it is ahead. Also that passes are scheduled
-by the monotonic clock: an interval after the last one asked for, after a start counted by the wall clock.
+Taken from the server is when it notes the clock down: at its start, at each pass asked for, refused or not,
+and ten minutes after the last note, when its jobs run; that over a restart no time is known to have passed;
+and that a clock that is set back takes as much from how far it is ahead. Also that passes are scheduled by
+the monotonic clock: an interval after the last one asked for, after a start counted by the wall clock.
 """
 
 from dataclasses import dataclass

@@ -9,15 +9,15 @@ from tests.property import vocabulary as say_of_runs
 from tests.property import vocabulary_data as say
 from tests.property.machine import compare, numbers, outcome_of
 from tests.property.model import KEEP_ALL
-from tests.property.model_arguments import DEFAULT, Answer, Refused
+from tests.property.model_arguments import DEFAULT, Answer, Refused, canonical_id
 from tests.property.model_retention import Policy, summary_of
-from tests.property.model_run import STATES
+from tests.property.model_run import STATES, ModelRun
 from tests.property.rules_data import holders
 from tests.property.rules_data_read import DataReadRules
 from tests.property.rules_world import WorldRules
 from tests.property.rules_write import expectations, identified
 from tests.property.wire import compact, drifts, status
-from tests.support.clock import DAY_US, HOUR_US, SECOND_US
+from tests.support.clock import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 
 AMOUNTS: Final = ("versions", "events", "bytes")
 NEAR_US: Final = 400 * DAY_US
@@ -86,7 +86,7 @@ class RetentionRules(DataReadRules, WorldRules):
 
     @rule(
         about=holders,
-        policy=st.none() | say.retention,
+        policy=st.sampled_from((None, KEEP_ALL)) | say.retention,
         comes_first=st.booleans(),
         names=st.lists(say.names, min_size=1, max_size=3),
         contents=st.lists(say.contents, min_size=1, max_size=5),
@@ -109,6 +109,44 @@ class RetentionRules(DataReadRules, WorldRules):
         retention = {"run_id": run_id, "policy": policy}
         if policy is not None and comes_first:
             self.call("SetRunRetention", retention)
+        self.fill(run_id, names, contents, pause_us)
+        if policy is not None and not comes_first:
+            self.call("SetRunRetention", retention)
+        self.turn(wait_us)
+        self.preview_and_enforce()
+
+    @rule(
+        about=holders,
+        policy=say.durations,
+        names=st.lists(say.names, min_size=1, max_size=2),
+        contents=st.lists(say.contents, min_size=2, max_size=4),
+        pause_us=st.sampled_from((0, 1, MINUTE_US)),
+        number=numbers,
+    )
+    def fill_and_wait(
+        self,
+        *,
+        about: int,
+        policy: Policy,
+        names: list[str],
+        contents: list[Any],
+        pause_us: int,
+        number: int,
+    ) -> None:
+        """Until a microsecond before something is due, and then to that microsecond."""
+        run_id = self.run_id(about)
+        self.fill(run_id, names, contents, pause_us)
+        if "delete_after" in policy:
+            self.call("CancelRun", {"run_id": run_id})
+        self.call("SetRunRetention", {"run_id": run_id, "policy": policy})
+        run = self.model.runs.get(canonical_id(run_id) or "")
+        times = [at_us for at_us in self.due_times(run) if at_us > self.model.wall_us] if run else []
+        for near_us in (-1, 0) if times else ():
+            self.turn(times[number % len(times)] + near_us - self.model.wall_us)
+            self.enforce(trust_clock=True)
+
+    def fill(self, run_id: str, names: list[str], contents: list[Any], pause_us: int) -> None:
+        """Write versions of keys and documents, and events."""
         for number, content in enumerate(contents):
             name = names[number % len(names)]
             self.call("PutValue", {"run_id": run_id, "key": name, "value": content})
@@ -117,10 +155,6 @@ class RetentionRules(DataReadRules, WorldRules):
             drafts = [{"stream": stream, "value": content} for stream in say.STREAMS[: number % 3 + 1]]
             self.call("AppendEvents", {"run_id": run_id, "events": drafts})
             self.turn(pause_us)
-        if policy is not None and not comes_first:
-            self.call("SetRunRetention", retention)
-        self.turn(wait_us)
-        self.preview_and_enforce()
 
     # The clock.
 
@@ -148,23 +182,22 @@ class RetentionRules(DataReadRules, WorldRules):
     @rule(number=numbers, near_us=st.sampled_from((-1, 0, 0, 1)))
     def wait_until_something_is_due(self, *, number: int, near_us: int) -> None:
         """To the very microsecond; then retention is enforced."""
-        times = sorted(at_us for at_us in self.due_times() if 0 < at_us - self.model.wall_us < NEAR_US)
+        times = [at_us for run in self.model.runs.values() for at_us in self.due_times(run)]
+        times = sorted(at_us for at_us in times if 0 < at_us - self.model.wall_us < NEAR_US)
         if times:
             self.turn(times[number % len(times)] + near_us - self.model.wall_us)
             self.enforce(trust_clock=number % 4 == 0)
 
-    def due_times(self) -> list[int]:
-        """Return when something becomes due by the policies as they are, now or ever."""
-        times = []
-        for run in self.model.runs.values():
-            policy = self.model.policy_of(run)
-            if "delete_after" in policy and run.end_us is not None and run.run_id != DEFAULT:
-                times.append(run.end_us + policy["delete_after"])
-            if "keep_duration" in policy:
-                superseded = [version.write_us for item in run.held.all_items() for version in item.versions]
-                appended = [event.append_us for event in run.held.events]
-                times += [at_us + policy["keep_duration"] for at_us in superseded + appended]
-        return times
+    def due_times(self, run: ModelRun) -> list[int]:
+        """Return when something of a run becomes due by the policy as it is."""
+        policy = self.model.policy_of(run)
+        if "keep_duration" in policy:
+            superseded = [version.write_us for item in run.held.all_items() for version in item.versions[1:]]
+            appended = [event.append_us for event in run.held.events]
+            return [at_us + policy["keep_duration"] for at_us in superseded + appended]
+        if "delete_after" in policy and run.end_us is not None and run.run_id != DEFAULT:
+            return [run.end_us + policy["delete_after"]]
+        return []
 
     # Compactions.
 

@@ -3,6 +3,8 @@
 A failure prints the calls that lead to it. How hard it tries: RUNINDEX_HYPOTHESIS_PROFILE.
 """
 
+from hypothesis import settings
+
 from tests.property.rules_refused import RefusalRules
 from tests.property.rules_retention import RetentionRules
 from tests.property.rules_search import SearchRules
@@ -25,3 +27,5 @@ class DataMachine(LifeRules, RetentionRules):
 TestModel = ModelMachine.TestCase
 TestSearch = SearchMachine.TestCase
 TestData = DataMachine.TestCase
+# Its steps are the dearest: many make ten calls.
+TestData.settings = settings(max_examples=settings.default.max_examples * 4 // 5)

@@ -90,6 +90,15 @@ retention = st.sampled_from(
 )
 """Policies that soon have something to do; durations in nanoseconds, as in requests."""
 
+durations = st.sampled_from(
+    (
+        {"keep_duration": HOUR_US * 1_000},
+        {"keep_duration": 1_000_000},
+        {"delete_after": HOUR_US * 1_000},
+        {"delete_after": 1_000_000},
+    )
+)
+
 default_policies = st.sampled_from(
     (
         {"keep_latest_n": 1},

@@ -32,7 +32,7 @@ class ManualClock:
         self._now_us = now_us
 
     def advance(self, us: int) -> int:
-        """Let microseconds pass, and return the new time; with a negative number the wall clock is set back."""
+        """Let microseconds pass, and return the new time; a negative number sets the wall clock back."""
         self._now_us += us
         self._monotonic_us += max(us, 0)
         return self._now_us

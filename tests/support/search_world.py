@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from google.protobuf.struct_pb2 import Struct
 
 from runindex_server.jobs.merge import merge_step
-from runindex_server.kv.api import ReadTxn, decode_counter, WriteTxn
+from runindex_server.kv.api import ReadTxn, WriteTxn, decode_counter
 from runindex_server.kv.memory_store import MemoryStore
 from runindex_server.schema import metadata
 from runindex_server.schema.derive import write_run

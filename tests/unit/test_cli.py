@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from runindex_server import __version__, cli
-from runindex_server.cli import exits
+from runindex_server.cli import exits, server
 from runindex_server.settings import Settings
 
 WAIT_S = 30
@@ -63,7 +63,7 @@ def run(*arguments: str) -> tuple[int, str]:
 
 
 def test_each_setting_is_a_flag_of_serve() -> None:
-    assert set(inspect.signature(cli.serve).parameters) == set(Settings.model_fields)
+    assert set(inspect.signature(server.serve).parameters) == set(Settings.model_fields)
 
 
 @pytest.mark.parametrize("name", sorted(Settings.model_fields))

@@ -209,9 +209,7 @@ class DataKeys:
     def stream_event_range(self, stream: str, *, start: int = 0, end: int | None = None) -> KeyRange:
         """Return the events of a stream with sequences in `[start, end)`."""
         prefix = self._stream(stream)
-        return KeyRange(
-            prefix + encode_u64(start), prefix + (b"\xff" if end is None else encode_u64(end))
-        )
+        return KeyRange(prefix + encode_u64(start), prefix + (b"\xff" if end is None else encode_u64(end)))
 
     def sequence_of(self, event_key: bytes) -> int:
         """Return the sequence with which the key of an event ends, in its stream or over all."""

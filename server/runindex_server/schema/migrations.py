@@ -1,8 +1,8 @@
 """Migrations: bring the store of an older server to the storage version of this one, step by step.
 
 They run before the server serves, while nobody else writes. Each step writes in bounded transactions what
-can be written again, and last of all, in one transaction, what must be exact together with the version that it
-has reached. So a crash anywhere leaves a store of the older version, which is migrated again.
+can be written again, and last of all, in one transaction, what must be exact together with the version that
+it has reached. So a crash anywhere leaves a store of the older version, which is migrated again.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

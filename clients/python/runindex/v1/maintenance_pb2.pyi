@@ -286,7 +286,7 @@ class ClockJump(_message.Message):
     RESUME_TIME_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def ahead(self) -> _duration_pb2.Duration:
-        """How far it jumped."""
+        """How far ahead it may be: how far it jumped, less the time that has passed since."""
 
     @_builtins.property
     def resume_time(self) -> _timestamp_pb2.Timestamp:
