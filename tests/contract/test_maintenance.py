@@ -9,8 +9,8 @@ import pytest
 
 from runindex.v1 import maintenance_pb2 as pb
 from runindex.v1.maintenance_pb2_grpc import MaintenanceStub
-from runindex_server.jobs.retention import Retention
-from runindex_server.maintenance.findings import Progress
+from runindex_server.jobs.retention.enforcement import Retention
+from runindex_server.maintenance.verify.findings import Progress
 from tests.support.server import WAIT_S
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from runindex_server.jobs import erase as erase_module
-from runindex_server.jobs import expire, retention_pass, sweep, trim
 from runindex_server.jobs.erase import erase_step
 from runindex_server.jobs.merge import merge_step
-from runindex_server.jobs.retention import Retention
+from runindex_server.jobs.retention import expire, passes, sweep, trim
+from runindex_server.jobs.retention.enforcement import Retention
 from runindex_server.kv.api import ReadTxn, Store, WriteTxn
 from runindex_server.kv.lmdb_store import LmdbStore, open_lmdb
 from runindex_server.runs.bootstrap import initialise
@@ -40,7 +40,7 @@ WAIT_S: Final = 120.0
 SMALL_STEPS: Final = (
     (erase_module, "ROWS_MAX", 7),
     (expire, "RUNS_MAX", 1),
-    (retention_pass, "PENDING_MAX", 4),
+    (passes, "PENDING_MAX", 4),
     (sweep, "RUNS_MAX", 5),
     (trim, "VICTIMS_MAX", 5),
 )

@@ -145,6 +145,39 @@ class RetentionRules(DataReadRules, WorldRules):
             self.turn(times[number % len(times)] + near_us - self.model.wall_us)
             self.enforce(trust_clock=True)
 
+    @rule(
+        number=numbers,
+        contents=st.lists(say.contents, min_size=2, max_size=3),
+        is_expired=st.booleans(),
+        runs_jobs=st.booleans(),
+    )
+    def live_again(self, *, number: int, contents: list[Any], is_expired: bool, runs_jobs: bool) -> None:
+        """A run that is created again holds nothing, and pages of the one before do not go on in it."""
+        run_id = say_of_runs.CHOSEN_IDS[number % len(say_of_runs.CHOSEN_IDS)]
+        self.call("CreateRun", {"run_id": run_id})
+        self.fill(run_id, ["k", "k1"], contents, 0)
+        whole = {"run_id": run_id, "page_size": 1}
+        walks = [
+            self.page("ListValues", whole),
+            self.page("GetValueHistory", {**whole, "key": "k"}),
+            self.page("ReadEvents", whole),
+        ]
+        if is_expired:
+            self.call("CancelRun", {"run_id": run_id})
+            self.call("SetRunRetention", {"run_id": run_id, "policy": {"delete_after": 1_000}})
+            self.turn(SECOND_US)
+            self.enforce(trust_clock=True)
+        else:
+            self.call("DeleteRun", {"run_id": run_id})
+        self.call("CreateRun", {"run_id": run_id})
+        self.look_at(self.model.runs[run_id])
+        if runs_jobs:
+            self.run_jobs(waited_us=0)
+        self.fill(run_id, ["k", "k1"], contents, 0)
+        for walk in walks:
+            if walk is not None:
+                self.page(walk.method, walk.request, walk=walk)
+
     def fill(self, run_id: str, names: list[str], contents: list[Any], pause_us: int) -> None:
         """Write versions of keys and documents, and events."""
         for number, content in enumerate(contents):

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from runindex_server.data.events import EventDraft, append_events
 from runindex_server.data.states import set_state
 from runindex_server.data.values import delete_value, put_value
-from runindex_server.jobs.compaction import CompactedRun, CompactionSummary
-from runindex_server.jobs.retention import Retention
+from runindex_server.jobs.retention.compaction import CompactedRun, CompactionSummary
+from runindex_server.jobs.retention.enforcement import Retention
 from runindex_server.kv.api import ReadTxn, Store, WriteTxn
 from runindex_server.kv.memory_store import MemoryStore
 from runindex_server.runs.bootstrap import initialise

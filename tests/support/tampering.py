@@ -5,8 +5,8 @@ from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
 from runindex_server.kv.engine import MaintainedStore
-from runindex_server.maintenance.findings import Drift, Progress, Summary
-from runindex_server.maintenance.verify import verify
+from runindex_server.maintenance.verify.findings import Drift, Progress, Summary
+from runindex_server.maintenance.verify.verification import verify
 from runindex_server.schema import keys, records
 from runindex_server.schema.data_keys import DataKeys, Part
 from runindex_server.schema.keys import Subspace

@@ -16,11 +16,11 @@ from runindex_server import __version__, cli
 from runindex_server.cli.backup import partial_file
 from runindex_server.cli.exits import EXIT_DRIFTED, EXIT_NOT_VERIFIED, EXIT_REFUSED
 from runindex_server.cli.remote import maintenance
-from runindex_server.jobs.retention import Retention
+from runindex_server.jobs.retention.enforcement import Retention
 from runindex_server.kv.engine import Readers
 from runindex_server.kv.lmdb_engine import LmdbEngine
 from runindex_server.maintenance.backup import Begin, Chunk
-from runindex_server.maintenance.findings import Drift, Progress, Summary
+from runindex_server.maintenance.verify.findings import Drift, Progress, Summary
 from runindex_server.schema.run import RetentionPolicy
 from tests.support.calls import Stub
 from tests.support.clock import DAY_US, HOUR_US, ManualClock

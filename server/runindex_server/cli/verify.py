@@ -18,7 +18,7 @@ from runindex_server.errors import RunIndexError
 from runindex_server.kv.engine import MaintainedStore
 from runindex_server.kv.guard import StoreRefused
 from runindex_server.kv.lmdb_file import LmdbFile
-from runindex_server.maintenance.verify import verify as verify_store
+from runindex_server.maintenance.verify.verification import verify as verify_store
 from runindex_server.rpc.maintenance_convert import verify_response
 from runindex_server.schema.header import StorageVersionUnknown, StoreNotMigrated
 

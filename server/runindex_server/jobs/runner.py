@@ -9,7 +9,7 @@ from runindex_server.errors import RunIndexError, Unavailable
 from runindex_server.jobs.erase import erase_step
 from runindex_server.jobs.merge import merge_step
 from runindex_server.jobs.purge import purge_step
-from runindex_server.jobs.retention import Retention
+from runindex_server.jobs.retention.enforcement import Retention
 from runindex_server.kv.api import Store
 from runindex_server.logs import get_logger
 

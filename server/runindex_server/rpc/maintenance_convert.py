@@ -4,12 +4,12 @@ from runindex.v1 import maintenance_pb2 as pb
 from runindex.v1 import run_index_pb2
 from runindex_server import __version__
 from runindex_server.errors import InvalidField
-from runindex_server.jobs.clock_guard import ClockJump
-from runindex_server.jobs.compaction import CompactedRun, CompactionSummary
+from runindex_server.jobs.retention.clock_guard import ClockJump
+from runindex_server.jobs.retention.compaction import CompactedRun, CompactionSummary
 from runindex_server.kv.engine import Readers, Sizes
 from runindex_server.maintenance import backup
-from runindex_server.maintenance.findings import Drift, Progress, Summary
 from runindex_server.maintenance.status import StoreStatus
+from runindex_server.maintenance.verify.findings import Drift, Progress, Summary
 from runindex_server.rpc.convert import duration, retention_policy
 from runindex_server.schema.header import StoreHeader
 from runindex_server.schema.records import timestamp

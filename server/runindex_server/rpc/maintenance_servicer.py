@@ -6,11 +6,11 @@ from functools import partial
 
 from runindex.v1 import maintenance_pb2 as pb
 from runindex_server.clock import Clock
-from runindex_server.jobs.retention import Retention
+from runindex_server.jobs.retention.enforcement import Retention
 from runindex_server.kv.engine import MaintainedStore
 from runindex_server.maintenance.backup import backup
 from runindex_server.maintenance.status import read_status
-from runindex_server.maintenance.verify import verify
+from runindex_server.maintenance.verify.verification import verify
 from runindex_server.rpc import maintenance_convert as convert
 from runindex_server.schema.header import StoreHeader
 

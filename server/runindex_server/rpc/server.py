@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha import reflection
 from runindex.v1 import maintenance_pb2, run_data_pb2, run_index_pb2
 from runindex_server import limits
 from runindex_server.clock import Clock
-from runindex_server.jobs.retention import Retention
+from runindex_server.jobs.retention.enforcement import Retention
 from runindex_server.jobs.runner import JobRunner
 from runindex_server.kv.engine import MaintainedStore
 from runindex_server.rpc.address import split_address

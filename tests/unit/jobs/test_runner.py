@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from runindex_server.jobs.retention import Retention
+from runindex_server.jobs.retention.enforcement import Retention
 from runindex_server.jobs.runner import JobRunner
 from runindex_server.kv.memory_store import MemoryStore
 from runindex_server.runs.bootstrap import initialise

@@ -8,7 +8,7 @@ import pytest
 
 from runindex_server import limits
 from runindex_server.kv.api import decode_counter, encode_counter
-from runindex_server.maintenance.findings import Drift, Progress, Summary
+from runindex_server.maintenance.verify.findings import Drift, Progress, Summary
 from runindex_server.schema import data_keys, keys, records
 from runindex_server.schema.data_keys import DataKeys, ItemKind, Part
 from runindex_server.schema.encoding import encode_u64

@@ -12,13 +12,12 @@ import pytest
 from runindex_server.jobs.erase import erase_step
 from runindex_server.jobs.merge import merge_step
 from runindex_server.jobs.purge import purge_step
-from runindex_server.jobs.retention import Retention
+from runindex_server.jobs.retention.enforcement import Retention
 from runindex_server.kv.engine import StoreCopy
 from runindex_server.kv.memory_store import MemoryStore
-from runindex_server.maintenance import verify as verification
-from runindex_server.maintenance import verify_walk
-from runindex_server.maintenance.findings import Drift, Progress, Summary
-from runindex_server.maintenance.verify import verify
+from runindex_server.maintenance.verify import verification, walk
+from runindex_server.maintenance.verify.findings import Drift, Progress, Summary
+from runindex_server.maintenance.verify.verification import verify
 from runindex_server.runs import run_index
 from runindex_server.runs.bootstrap import initialise
 from runindex_server.runs.mutation import Conditions
@@ -35,7 +34,7 @@ ANY_VERSION = Conditions()
 @pytest.fixture
 def in_small_steps(monkeypatch: Any) -> None:
     """Read few rows at a time, and tell progress after each time."""
-    monkeypatch.setattr(verify_walk, "ROWS_MAX", 5)
+    monkeypatch.setattr(walk, "ROWS_MAX", 5)
     monkeypatch.setattr(verification, "PROGRESS_ROWS", 1)
 
 

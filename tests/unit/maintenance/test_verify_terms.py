@@ -5,8 +5,8 @@ from typing import Any
 
 from runindex_server import limits
 from runindex_server.kv.api import decode_counter, encode_counter
-from runindex_server.maintenance.findings import Drift
-from runindex_server.maintenance.verify_fold import TERM_CELLS_AT_ONCE
+from runindex_server.maintenance.verify.findings import Drift
+from runindex_server.maintenance.verify.fold import TERM_CELLS_AT_ONCE
 from runindex_server.schema import keys, records, terms
 from runindex_server.schema.encoding import encode_u64
 from runindex_server.schema.run import DEFAULT_RUN_ID, RunId

@@ -473,7 +473,7 @@ class ListValuesRequest(_message.Message):
     run_id: _builtins.str
     """Required. The run."""
     prefix: _builtins.str
-    """What the keys begin with: at most 128 bytes; empty for all."""
+    """What the keys begin with: at most 128 bytes without control characters; empty for all."""
     names_only: _builtins.bool
     """Whether to leave the values out."""
     page_size: _builtins.int
@@ -1059,7 +1059,7 @@ class ListStatesRequest(_message.Message):
     run_id: _builtins.str
     """Required. The run."""
     prefix: _builtins.str
-    """What the names begin with: at most 128 bytes; empty for all."""
+    """What the names begin with: at most 128 bytes without control characters; empty for all."""
     names_only: _builtins.bool
     """Whether to leave the values out."""
     page_size: _builtins.int
@@ -1434,7 +1434,7 @@ class ListDocumentsRequest(_message.Message):
     run_id: _builtins.str
     """Required. The run."""
     prefix: _builtins.str
-    """What the names begin with: at most 128 bytes; empty for all."""
+    """What the names begin with: at most 128 bytes without control characters; empty for all."""
     names_only: _builtins.bool
     """Whether to leave the values out."""
     page_size: _builtins.int

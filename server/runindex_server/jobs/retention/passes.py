@@ -16,12 +16,12 @@ from typing import Final, TypeAlias, TypeVar
 
 from runindex_server import limits
 from runindex_server.errors import Overloaded
-from runindex_server.jobs.compaction import CompactedRun
-from runindex_server.jobs.expire import expiry_listings, find_expired, remove_expired
 from runindex_server.jobs.merge import merge_step
-from runindex_server.jobs.sweep import sweep_step
-from runindex_server.jobs.trim import Resume, Source, due_runs, find_trims, trim_runs, unswept_runs
-from runindex_server.jobs.victims import Moment
+from runindex_server.jobs.retention.compaction import CompactedRun
+from runindex_server.jobs.retention.expire import expiry_listings, find_expired, remove_expired
+from runindex_server.jobs.retention.sweep import sweep_step
+from runindex_server.jobs.retention.trim import Resume, Source, due_runs, find_trims, trim_runs, unswept_runs
+from runindex_server.jobs.retention.victims import Moment
 from runindex_server.kv.api import ReadTxn, Store, WriteTxn
 from runindex_server.schema import keys
 from runindex_server.schema.keys import KeyRange

@@ -12,11 +12,11 @@ from pyroaring import BitMap
 from runindex_server import limits
 from runindex_server.errors import StoreCorrupt
 from runindex_server.kv.api import ReadTxn
-from runindex_server.maintenance.findings import Finding
-from runindex_server.maintenance.verify_fold import TERM_CELLS_AT_ONCE, Fold, block_of, term_cell
-from runindex_server.maintenance.verify_rows import read_run
-from runindex_server.maintenance.verify_survey import PHASE, Survey
-from runindex_server.maintenance.verify_walk import DAMAGED, MISSING, NO_SUCH_KEY, Walk
+from runindex_server.maintenance.verify.findings import Finding
+from runindex_server.maintenance.verify.fold import TERM_CELLS_AT_ONCE, Fold, block_of, term_cell
+from runindex_server.maintenance.verify.rows import read_run
+from runindex_server.maintenance.verify.survey import PHASE, Survey
+from runindex_server.maintenance.verify.walk import DAMAGED, MISSING, NO_SUCH_KEY, Walk
 from runindex_server.schema import keys, records
 from runindex_server.schema.changes import Change, merged_through, read_changes
 from runindex_server.schema.terms import terms_of

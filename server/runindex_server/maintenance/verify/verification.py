@@ -15,13 +15,13 @@ from runindex_server.clock import Clock, SystemClock
 from runindex_server.errors import StoreCorrupt
 from runindex_server.kv.api import ReadTxn
 from runindex_server.kv.engine import MaintainedStore, StoreCopy
-from runindex_server.maintenance import verify_rows
-from runindex_server.maintenance.findings import Drift, Finding, Progress, Summary
-from runindex_server.maintenance.verify_counters import CounterCheck
-from runindex_server.maintenance.verify_data import DataCheck
-from runindex_server.maintenance.verify_survey import Survey
-from runindex_server.maintenance.verify_terms import TermCheck
-from runindex_server.maintenance.verify_walk import Stretch, Walk, read_end, read_stretch
+from runindex_server.maintenance.verify import rows
+from runindex_server.maintenance.verify.counters import CounterCheck
+from runindex_server.maintenance.verify.data import DataCheck
+from runindex_server.maintenance.verify.findings import Drift, Finding, Progress, Summary
+from runindex_server.maintenance.verify.survey import Survey
+from runindex_server.maintenance.verify.terms import TermCheck
+from runindex_server.maintenance.verify.walk import Stretch, Walk, read_end, read_stretch
 from runindex_server.schema import keys
 from runindex_server.schema.header import read_header
 
@@ -38,7 +38,7 @@ async def verify(
 ) -> AsyncGenerator[Progress | Drift | Summary, None]:
     """Verify a store. Read-only.
 
-    In memory are the changes that wait to be merged, the folds of `verify_fold`, some hundred bytes for each
+    In memory are the changes that wait to be merged, the folds of `fold`, some hundred bytes for each
     damaged record, and of one run the names of the streams whose rows disagree.
 
     Args:
@@ -60,7 +60,7 @@ async def verify(
     with suppress(StoreCorrupt):  # A damaged header is a drift among others.
         await live(read_header)
     tally = _Tally()
-    async with aclosing(_walk_all(live, verify_rows.walks(), tally)) as pieces:
+    async with aclosing(_walk_all(live, rows.walks(), tally)) as pieces:
         async for piece in pieces:
             yield piece
     yield Progress("copy", 0, tally.revision)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from runindex_server.jobs import sweep
-from runindex_server.jobs.sweep import sweep_step
+from runindex_server.jobs.retention import sweep
+from runindex_server.jobs.retention.sweep import sweep_step
 from runindex_server.schema import keys
 from runindex_server.schema.retention_state import (
     DefaultPolicySweep,

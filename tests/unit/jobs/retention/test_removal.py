@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from runindex_server.jobs.removal import remove_victims
-from runindex_server.jobs.victims import EventRef, Place, Victim
+from runindex_server.jobs.retention.removal import remove_victims
+from runindex_server.jobs.retention.victims import EventRef, Place, Victim
 from runindex_server.kv.api import WriteTxn
 from runindex_server.schema import keys, records
 from runindex_server.schema.data_keys import ItemKind, ItemVersionRef

@@ -7,10 +7,10 @@ from typing import Final, TypeAlias
 
 from runindex_server.clock import Clock
 from runindex_server.errors import ClockJumped
-from runindex_server.jobs.clock_guard import ClockGuard, ClockJump
-from runindex_server.jobs.compaction import CompactedRun, CompactionSummary, Tally, summary_of
-from runindex_server.jobs.retention_pass import RetentionPass
-from runindex_server.jobs.victims import Moment
+from runindex_server.jobs.retention.clock_guard import ClockGuard, ClockJump
+from runindex_server.jobs.retention.compaction import CompactedRun, CompactionSummary, Tally, summary_of
+from runindex_server.jobs.retention.passes import RetentionPass
+from runindex_server.jobs.retention.victims import Moment
 from runindex_server.kv.api import Store, WriteTxn
 from runindex_server.logs import get_logger
 from runindex_server.schema.retention_state import (

@@ -9,8 +9,8 @@ from typing import Final, NamedTuple, TypeAlias
 
 from runindex_server.errors import StoreCorrupt
 from runindex_server.kv.api import ReadTxn
-from runindex_server.maintenance.findings import Finding
-from runindex_server.maintenance.verify_walk import DAMAGED, LEFT_OVER, MISSING, NO_SUCH_KEY, NOT_EMPTY
+from runindex_server.maintenance.verify.findings import Finding
+from runindex_server.maintenance.verify.walk import DAMAGED, LEFT_OVER, MISSING, NO_SUCH_KEY, NOT_EMPTY
 from runindex_server.schema.data_keys import (
     DELETED_ITEM,
     ITEM,

@@ -5,12 +5,12 @@ from typing import Final
 
 from runindex_server.errors import StoreCorrupt
 from runindex_server.kv.api import ReadTxn
-from runindex_server.maintenance.findings import Finding
-from runindex_server.maintenance.verify_counters import compare_counter
-from runindex_server.maintenance.verify_events import EventCheck
-from runindex_server.maintenance.verify_items import DATA_PREFIX_BYTES, ItemCheck
-from runindex_server.maintenance.verify_rows import after_namespace, read_run
-from runindex_server.maintenance.verify_walk import LEFT_OVER, NO_SUCH_KEY, Walk
+from runindex_server.maintenance.verify.counters import compare_counter
+from runindex_server.maintenance.verify.events import EventCheck
+from runindex_server.maintenance.verify.findings import Finding
+from runindex_server.maintenance.verify.items import DATA_PREFIX_BYTES, ItemCheck
+from runindex_server.maintenance.verify.rows import after_namespace, read_run
+from runindex_server.maintenance.verify.walk import LEFT_OVER, NO_SUCH_KEY, Walk
 from runindex_server.schema import data_keys as parts
 from runindex_server.schema import keys
 from runindex_server.schema.data_keys import DataKeys

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from runindex_server.kv.api import ReadTxn
-from runindex_server.maintenance.findings import Finding
+from runindex_server.maintenance.verify.findings import Finding
 from runindex_server.schema.keys import KeyRange
 
 ROWS_MAX: Final = 500

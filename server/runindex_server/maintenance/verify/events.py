@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 from runindex_server.errors import StoreCorrupt
 from runindex_server.kv.api import ReadTxn
-from runindex_server.maintenance.findings import Finding
-from runindex_server.maintenance.verify_counters import compare_counter
-from runindex_server.maintenance.verify_items import DATA_PREFIX_BYTES
-from runindex_server.maintenance.verify_rows import check_counter
-from runindex_server.maintenance.verify_walk import DAMAGED, LEFT_OVER, MISSING, NO_SUCH_KEY, NOT_EMPTY
+from runindex_server.maintenance.verify.counters import compare_counter
+from runindex_server.maintenance.verify.findings import Finding
+from runindex_server.maintenance.verify.items import DATA_PREFIX_BYTES
+from runindex_server.maintenance.verify.rows import check_counter
+from runindex_server.maintenance.verify.walk import DAMAGED, LEFT_OVER, MISSING, NO_SUCH_KEY, NOT_EMPTY
 from runindex_server.schema.data_keys import (
     EVENT,
     EVENTS_APPENDED,

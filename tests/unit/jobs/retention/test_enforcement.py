@@ -5,9 +5,9 @@ from io import StringIO
 import pytest
 
 from runindex_server.errors import ClockJumped, StoreCorrupt
-from runindex_server.jobs.clock_guard import ClockJump
-from runindex_server.jobs.compaction import CompactionSummary, summary_of
-from runindex_server.jobs.retention import Retention
+from runindex_server.jobs.retention.clock_guard import ClockJump
+from runindex_server.jobs.retention.compaction import CompactionSummary, summary_of
+from runindex_server.jobs.retention.enforcement import Retention
 from runindex_server.schema import keys
 from runindex_server.schema.retention_state import ClockTick, Compaction, read_clock_tick, read_compaction
 from runindex_server.schema.run import DEFAULT_RUN_ID, KEEP_ALL, RetentionPolicy

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from runindex_server.jobs.clock_guard import JUMP_US, NOTE_INTERVAL_US, ClockGuard, ClockJump
+from runindex_server.jobs.retention.clock_guard import JUMP_US, NOTE_INTERVAL_US, ClockGuard, ClockJump
 from runindex_server.kv.memory_store import MemoryStore
 from runindex_server.schema.retention_state import ClockTick, read_clock_tick
 from tests.support.clock import DAY_US, HOUR_US, MINUTE_US, START_US, ManualClock

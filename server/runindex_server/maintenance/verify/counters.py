@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from runindex_server.kv.api import ReadTxn, decode_counter
-from runindex_server.maintenance.findings import Finding
-from runindex_server.maintenance.verify_fold import PARENT_CELLS_AT_ONCE, Fold, parent_cell
-from runindex_server.maintenance.verify_rows import check_counter, is_living, read_run
-from runindex_server.maintenance.verify_survey import Survey
-from runindex_server.maintenance.verify_terms import TermCheck
-from runindex_server.maintenance.verify_walk import NO_SUCH_KEY, Walk
+from runindex_server.maintenance.verify.findings import Finding
+from runindex_server.maintenance.verify.fold import PARENT_CELLS_AT_ONCE, Fold, parent_cell
+from runindex_server.maintenance.verify.rows import check_counter, is_living, read_run
+from runindex_server.maintenance.verify.survey import Survey
+from runindex_server.maintenance.verify.terms import TermCheck
+from runindex_server.maintenance.verify.walk import NO_SUCH_KEY, Walk
 from runindex_server.schema import keys
 from runindex_server.schema.encoding import decode_u64
 from runindex_server.schema.run import RunId, RunState

@@ -13,8 +13,8 @@ from google.protobuf.message import DecodeError, Message
 
 from runindex_server.errors import StoreCorrupt
 from runindex_server.kv.api import ReadTxn, decode_counter
-from runindex_server.maintenance.findings import Finding
-from runindex_server.maintenance.verify_walk import (
+from runindex_server.maintenance.verify.findings import Finding
+from runindex_server.maintenance.verify.walk import (
     DAMAGED,
     LEFT_OVER,
     MISSING,

@@ -7,7 +7,7 @@ event only while its stream has more than have to stay.
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from runindex_server.jobs.victims import EventRef, Victim, present_head
+from runindex_server.jobs.retention.victims import EventRef, Victim, present_head
 from runindex_server.kv.api import WriteTxn
 from runindex_server.schema.data_keys import DataKeys, ItemKind, ItemVersionRef
 from runindex_server.schema.holdings import Holding, add_holding

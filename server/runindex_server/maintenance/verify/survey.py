@@ -7,10 +7,10 @@ from typing import Final
 from pyroaring import BitMap
 
 from runindex_server.kv.api import ReadTxn
-from runindex_server.maintenance.findings import Finding
-from runindex_server.maintenance.verify_fold import Fold, parent_cell, term_cell
-from runindex_server.maintenance.verify_rows import read_run
-from runindex_server.maintenance.verify_walk import Walk
+from runindex_server.maintenance.verify.findings import Finding
+from runindex_server.maintenance.verify.fold import Fold, parent_cell, term_cell
+from runindex_server.maintenance.verify.rows import read_run
+from runindex_server.maintenance.verify.walk import Walk
 from runindex_server.schema import keys
 from runindex_server.schema.run import RunState
 from runindex_server.schema.terms import terms_of

@@ -5,8 +5,8 @@ import random
 import pytest
 
 from runindex_server import limits
-from runindex_server.jobs import expire, retention_pass, sweep, trim
-from runindex_server.jobs.retention import Retention
+from runindex_server.jobs.retention import expire, passes, sweep, trim
+from runindex_server.jobs.retention.enforcement import Retention
 from runindex_server.kv.api import WriteTxn
 from runindex_server.schema import keys
 from runindex_server.schema.data_keys import ItemKind
@@ -87,7 +87,7 @@ def steps(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(trim, "VALUE_BYTES_MAX", 7)
         monkeypatch.setattr(expire, "RUNS_MAX", 1)
         monkeypatch.setattr(sweep, "RUNS_MAX", 2)
-        monkeypatch.setattr(retention_pass, "PENDING_MAX", 1)
+        monkeypatch.setattr(passes, "PENDING_MAX", 1)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -290,7 +290,7 @@ def test_runs_of_one_write_have_one_revision() -> None:
 
 
 def test_deleting_many_runs_leaves_few_changes_to_merge(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention_pass, "PENDING_MAX", 5)
+    monkeypatch.setattr(passes, "PENDING_MAX", 5)
     world = RetentionWorld(default=DELETE)
     for number in range(1, 40):
         world.close_run(world.create(number))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from runindex_server.jobs.compaction import CompactedRun
+from runindex_server.jobs.retention.compaction import CompactedRun
 from runindex_server.kv.api import ReadTxn, WriteTxn
 from runindex_server.runs.removal import remove_run
 from runindex_server.schema import keys, records

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
-from runindex_server.jobs.compaction import CompactedRun
-from runindex_server.jobs.removal import remove_victims
-from runindex_server.jobs.sweep import concerns, unswept_range
-from runindex_server.jobs.victims import EventRef, Moment, Victim, Victims
+from runindex_server.jobs.retention.compaction import CompactedRun
+from runindex_server.jobs.retention.removal import remove_victims
+from runindex_server.jobs.retention.sweep import concerns, unswept_range
+from runindex_server.jobs.retention.victims import EventRef, Moment, Victim, Victims
 from runindex_server.kv.api import ReadTxn, WriteTxn
 from runindex_server.schema import keys, records
 from runindex_server.schema.data_keys import DataKeys

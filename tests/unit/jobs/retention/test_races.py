@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator, Callable
 
 import pytest
 
-from runindex_server.jobs import expire, sweep, trim
-from runindex_server.jobs.compaction import CompactedRun, CompactionSummary
-from runindex_server.jobs.retention import Retention
+from runindex_server.jobs.retention import expire, sweep, trim
+from runindex_server.jobs.retention.compaction import CompactedRun, CompactionSummary
+from runindex_server.jobs.retention.enforcement import Retention
 from runindex_server.schema.run import DEFAULT_RUN_ID, KEEP_ALL, RetentionPolicy
 from tests.support.clock import MINUTE_US, SECOND_US
 from tests.support.consistency import check_store

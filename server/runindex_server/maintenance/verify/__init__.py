@@ -1,0 +1,1 @@
+"""Verification: recomputes what follows from the records, and tells what differs."""
