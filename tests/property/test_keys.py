@@ -60,6 +60,10 @@ SUBSPACES: Final = {
     keys.BY_TAG: (packer(keys.by_tag, "archived", "ordinal"), (tags, flags, u64)),
     keys.BY_PARENT: (packer(keys.by_parent, "archived", "ordinal"), (run_ids, flags, u64)),
     keys.BY_CREATE_TIME: (keys.by_create_time, (u64, u64)),
+    keys.EXPIRING: (keys.expiring, (u64, u64)),
+    keys.ENDED: (keys.ended, (u64, u64)),
+    keys.DUE: (keys.due, (u64, run_ids, u64)),
+    keys.DUE_OF: (keys.due_of, (run_ids, u64)),
     keys.STATE_COUNT: (keys.state_count, (states,)),
     keys.CHILD_COUNT: (keys.child_count, (run_ids,)),
     keys.HOLDING: (keys.holding, (run_ids, u64, st.integers(0, 255))),
@@ -71,11 +75,19 @@ SUBSPACES: Final = {
 }
 """For each subspace with parts what packs them, and what they can be."""
 
-SINGLE: Final = {keys.HEADER: keys.STORE_HEADER, keys.MERGE: keys.MERGED_THROUGH}
+SINGLE: Final = {
+    keys.HEADER: keys.STORE_HEADER,
+    keys.PENDING_COUNT: keys.PENDING_TERMS_COUNT,
+    keys.MERGE: keys.MERGED_THROUGH,
+    keys.CLOCK_TICK: keys.CLOCK_TICK.prefix,
+    keys.DEFAULT_POLICY_SWEEP: keys.DEFAULT_POLICY_SWEEP.prefix,
+    keys.COMPACTION: keys.COMPACTION.prefix,
+}
 """Subspaces of one key."""
 
 DECODERS: Final = {
     keys.RUN: (keys.run_of, keys.run),
+    keys.DUE: (keys.split_due, keys.due),
     keys.REQUEST_BY_TIME: (keys.split_request_by_time, keys.request_by_time),
     keys.TOMBSTONE: (keys.split_tombstone, keys.tombstone),
     keys.POSTING: (keys.split_posting, keys.posting),
@@ -156,6 +168,26 @@ def test_a_listings_range_holds_its_keys_and_no_others(subspace: keys.Subspace, 
     below = keys.before(listing, one[-1])
     assert (below.start <= key < below.end) == (other[:named] == one[:named] and other[-1] < one[-1])
     assert keys.ordinal_of(key) == other[-1]
+
+
+THROUGH: Final = {
+    keys.EXPIRING: keys.expiring_through_range,
+    keys.ENDED: keys.ended_through_range,
+    keys.DUE: keys.due_through_range,
+}
+"""For each subspace by time the range of what lies at a time or before."""
+
+
+@pytest.mark.parametrize("subspace", THROUGH, ids=lambda subspace: subspace.name)
+@given(data=st.data(), through_us=st.integers(0, 2**64 - 2))
+def test_a_range_through_a_time_holds_what_is_not_later(
+    subspace: keys.Subspace, data: st.DataObject, through_us: int
+) -> None:
+    pack, parts = SUBSPACES[subspace]
+    values = data.draw(st.tuples(*parts))
+    found = THROUGH[subspace](through_us)
+
+    assert (found.start <= pack(*values) < found.end) == (values[0] <= through_us)
 
 
 @given(term=terms, prefix=terms, block=blocks)

@@ -59,8 +59,19 @@ class LmdbEngine:
         try:
             yield copy
         finally:
-            # To give up a large file takes a while.
-            await asyncio.to_thread(copy.close)
+            # To give up a large file takes a while. Who is cancelled meanwhile does not wait; it is given up
+            # all the same.
+            await asyncio.shield(asyncio.wrap_future(self._submit(copy.close)))
+
+    def _submit(self, give_up: Callable[[], None]) -> "Future[None]":
+        """Give up a copy on the copier's thread, or at once when that has ended with the store."""
+        try:
+            return self._copier.submit(give_up)
+        except RuntimeError:
+            given_up: Future[None] = Future()
+            give_up()
+            given_up.set_result(None)
+            return given_up
 
     def close(self) -> None:
         """Wait for a copy that is being made; again does nothing."""

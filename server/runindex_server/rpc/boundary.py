@@ -68,16 +68,20 @@ def _answering(
 
 def _streaming(
     descriptor: MethodDescriptor, method: StreamMethod, gate: Gate
-) -> Callable[[bytes, Context], AsyncIterator[bytes]]:
-    """Return what serves a method that answers piece by piece."""
+) -> Callable[[bytes, Context], Awaitable[None]]:
+    """Return what serves a method that answers piece by piece.
+
+    It writes the pieces itself: when the caller goes away, that is where it learns it, and what the method
+    holds is given up at once. A generator would only be dropped.
+    """
     request_class = GetMessageClass(descriptor.input_type)
 
-    async def serve(data: bytes, context: Context) -> AsyncIterator[bytes]:
+    async def serve(data: bytes, context: Context) -> None:
         async with _ending(descriptor, context):
             with gate:
                 async with aclosing(method(parse(request_class, data))) as pieces:
                     async for piece in pieces:
-                        yield piece.SerializeToString()
+                        await context.write(piece.SerializeToString())
 
     return serve
 

@@ -184,6 +184,46 @@ def test_a_cancelled_caller_leaves_no_copy(
     assert all(copy._file.closed for copy in made)
 
 
+def test_a_caller_that_is_cancelled_while_it_gives_up_leaves_no_copy(
+    open_store: OpenLmdb, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store()
+    copying, may_go_on = threading.Event(), threading.Event()
+    copy_to = store._environment.copy_to
+    made: list[LmdbCopy] = []
+
+    def copy_slowly(fd: int) -> None:
+        copying.set()
+        may_go_on.wait()
+        copy_to(fd)
+
+    async def copy(has_copy: asyncio.Event, may_leave: asyncio.Event) -> None:
+        async with store.engine.copy() as copy:
+            assert isinstance(copy, LmdbCopy)
+            made.append(copy)
+            has_copy.set()
+            await may_leave.wait()
+
+    async def cancel() -> None:
+        has_copy, may_leave = asyncio.Event(), asyncio.Event()
+        leaving = asyncio.ensure_future(copy(has_copy, may_leave))
+        await has_copy.wait()
+        monkeypatch.setattr(store._environment, "copy_to", copy_slowly)
+        other = asyncio.ensure_future(copy(asyncio.Event(), may_leave))
+        await asyncio.to_thread(copying.wait)
+        # What is made of it waits for the other copy.
+        may_leave.set()
+        await asyncio.wait([leaving], timeout=0)
+        leaving.cancel()
+        await asyncio.wait([leaving], timeout=0)
+        may_go_on.set()
+        await asyncio.gather(leaving, other, return_exceptions=True)
+
+    run(cancel())
+    run(store.close())
+    assert [copy._file.closed for copy in made] == [True, True]
+
+
 def test_writers_and_the_event_loop_go_on_while_a_copy_is_made(
     open_store: OpenLmdb, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

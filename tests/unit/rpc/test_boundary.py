@@ -1,7 +1,7 @@
 """The boundary of a call: what goes in, what comes out, and what is logged of it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import suppress
 from typing import Any
 
@@ -44,9 +44,17 @@ class FakeContext:
         raise Aborted
 
 
+@pytest.fixture(autouse=True)
+def logs_of_its_own() -> Iterator[None]:
+    """Log everything, and leave the logs of other tests as they were."""
+    before = structlog.get_config()
+    structlog.reset_defaults()
+    yield
+    structlog.configure(**before)
+
+
 def serve(method: Callable[[Any], Awaitable[Any]], data: bytes) -> tuple[bytes, FakeContext, list[Log]]:
     """Serve one call: return its answer, how it was ended, and what was logged of it."""
-    structlog.reset_defaults()  # Another test may have set a level.
     handler = handler_of(METHOD, method, Gate())
     context, answer = FakeContext(), b""
     with capture_logs() as logs, suppress(Aborted):
