@@ -37,12 +37,11 @@ from runindex_server.jobs.merge import merge_step
 from runindex_server.kv.api import WriteTxn
 from runindex_server.kv.lmdb_store import open_lmdb
 from runindex_server.rpc.server import new_run_id
-from runindex_server.runs import run_index
 from runindex_server.runs.bootstrap import initialise
-from runindex_server.runs.mutation import Conditions
-from runindex_server.runs.run_index import Draft
+from runindex_server.runs.mutation import Conditions, minute_of
 from runindex_server.schema import metadata
-from runindex_server.schema.run import KEEP_ALL, RetentionPolicy, RunId
+from runindex_server.schema.derive import write_run
+from runindex_server.schema.run import KEEP_ALL, RetentionPolicy, Run, RunId, RunState
 
 T = TypeVar("T")
 
@@ -85,17 +84,41 @@ class Figure:
 def fill(txn: WriteTxn, *, first: int, count: int) -> None:
     """Write some finished runs."""
     for number in range(first, first + count):
-        run_id = new_run_id()
-        run_index.create_run(txn, Draft(run_id=run_id, tags=tags_of(number), metadata=metadata_of(number)))
-        if number % EXPIRED_EVERY == 0:
-            run_index.set_run_retention(txn, run_id, RetentionPolicy(delete_after_us=DAY_US), ANY)
-        elif number % HOLDING_EVERY == 1:
-            run_index.set_run_retention(txn, run_id, RetentionPolicy(keep_latest_n=1), ANY)
-            hold(txn, run_id, number)
-        if number % 7 == 0:
-            run_index.fail_run(txn, run_id, "rate limited by the provider", ANY)
-        else:
-            run_index.close_run(txn, run_id, ANY)
+        run = finished_run(txn, number)
+        write_run(txn, None, run, revision=run.revision)
+        if number % HOLDING_EVERY == 1:
+            hold(txn, run.run_id, number)
+
+
+def finished_run(txn: WriteTxn, number: int) -> Run:
+    """Return a run as it is after it was created, and closed or failed."""
+    ordinal, now_us = txn.next_ordinal(), txn.issue_time_us(strictly_later=True)
+    has_failed = number % 7 == 0
+    outcome = RunState.FAILED if has_failed else RunState.COMPLETED
+    return Run(
+        run_id=new_run_id(),
+        ordinal=ordinal,
+        generation=ordinal,
+        state=outcome,
+        version=2,
+        revision=txn.next_revision(),
+        create_us=now_us,
+        update_us=now_us,
+        end_us=now_us,
+        error="rate limited by the provider" if has_failed else None,
+        tags=("bench", f"shard-{number % 50}", "nightly" if number % 3 else "weekly"),
+        outcome=outcome,
+        metadata=metadata_of(number),
+        activity_us=minute_of(now_us),
+        retention=policy_of(number),
+    )
+
+
+def policy_of(number: int) -> RetentionPolicy | None:
+    """Return a run's retention policy."""
+    if number % EXPIRED_EVERY == 0:
+        return RetentionPolicy(delete_after_us=DAY_US)
+    return RetentionPolicy(keep_latest_n=1) if number % HOLDING_EVERY == 1 else None
 
 
 def hold(txn: WriteTxn, run_id: RunId, number: int) -> None:
@@ -107,11 +130,6 @@ def hold(txn: WriteTxn, run_id: RunId, number: int) -> None:
             states.set_state(txn, run_id, "progress", encoded, ANY, default_policy=KEEP_ALL)
     drafts = [events.EventDraft("log", encoded)] * EVENTS
     events.append_events(txn, run_id, drafts, None, default_policy=KEEP_ALL)
-
-
-def tags_of(number: int) -> tuple[str, ...]:
-    """Return a run's tags."""
-    return ("bench", f"shard-{number % 50}", "nightly" if number % 3 else "weekly")
 
 
 def metadata_of(number: int) -> bytes:
