@@ -278,7 +278,9 @@ def measure(work_dir: Path, runs: int) -> list[Figure]:
         timed(figures, "verify", partial(verify, stub))
         timed(figures, "backup", partial(backup, stub, file))
         counts = count(address)
-        figures.append(Figure("server's memory", 0.0, peak_memory_bytes(pid), "at its most"))
+        figures.append(
+            Figure("server, resident", 0.0, peak_memory_bytes(pid), "at its most, pages of the file included")
+        )
 
     def restore() -> tuple[int, str, None]:
         command_line("restore", str(file), "--data-dir", str(restored))
