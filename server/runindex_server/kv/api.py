@@ -144,6 +144,7 @@ class Store(Protocol):
             StoreFull: The engine or the disk is full; nothing was written.
             CommitOutcomeUnknown: The disk failed during the commit. The store is closed from then on.
             StoreClosed: The store is closed; nothing was written.
+            Overloaded: Too many writes wait; nothing was written.
         """
         ...
 

@@ -7,7 +7,7 @@ thread: who calls `write` sees to it that only one does.
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from runindex_server.clock import Clock
 from runindex_server.errors import CommitOutcomeUnknown, StoreCorrupt, StoreFull
 from runindex_server.kv.api import WriteTxn
 from runindex_server.kv.engine import Readers, Sizes
+from runindex_server.kv.group_commit import Outcome, WriteFunction
 from runindex_server.kv.guard import DataFileForeign, EngineRefused
 from runindex_server.kv.lmdb_read_txn import LmdbReadTxn
 from runindex_server.kv.lmdb_snapshots import (
@@ -30,7 +31,7 @@ from runindex_server.kv.lmdb_snapshots import (
     LmdbSnapshots,
 )
 from runindex_server.kv.transaction import run_transaction
-from runindex_server.kv.write_buffer import Changes, WriteBuffer, counter_rows
+from runindex_server.kv.write_buffer import Changes, Sequences, WriteBuffer, counter_rows
 
 T = TypeVar("T")
 
@@ -40,6 +41,9 @@ READERS_MAX: Final = 1024
 GROWTH_PERCENT_MAX: Final = 90
 """Of the map, in use: beyond it only writes that also delete are taken. LMDB copies each page that it
 changes, so that a delete needs room too."""
+
+GROUP_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Keys and values after which a group of writes is committed. Bounds what the first of them waits for."""
 
 DISK_FREE_BYTES_MIN: Final = 16 * 1024 * 1024
 """Where less is free, a write that failed found the disk full. Several times what one commit writes."""
@@ -115,19 +119,76 @@ class LmdbEnvironment(LmdbSnapshots):
             StoreFull: The map or the disk is full; nothing was written.
             CommitOutcomeUnknown: Anything else went wrong. The environment must not be used any more.
         """
+        (outcome,) = self.write_group([fn], clock=clock, revisions_skipped=revisions_skipped)
+        if outcome.error is not None:
+            raise outcome.error
+        result: T = outcome.result
+        return result
+
+    def write_group(
+        self, fns: Sequence[WriteFunction], *, clock: Clock, revisions_skipped: int = 0
+    ) -> list[Outcome]:
+        """Run functions one after the other in one transaction; return when that is on the disk; blocks.
+
+        Each sees what those before it have changed; one that raises has changed nothing.
+
+        Args:
+            fns: At least one. Of very large writes only the first run.
+            clock: The wall clock.
+            revisions_skipped: As in `write`.
+
+        Returns:
+            What each of the functions that ran came to: a refusal, StoreCorrupt when the engine found its
+            file damaged while it read, or StoreFull when there is no more room to grow.
+
+        Raises:
+            StoreCorrupt: The engine found its file damaged; nothing was written.
+            StoreFull: The map or the disk is full; nothing was written.
+            CommitOutcomeUnknown: Anything else went wrong. The environment must not be used any more.
+        """
         with self._commit_errors_told():
             txn = self._env.begin(write=True)
         try:
-            result, changes, counters = self._prepare(fn, txn, clock, revisions_skipped)
-            if changes is not None:
+            outcomes, sequences = self._run_group(fns, txn, clock, revisions_skipped)
+            if sequences is not None:
                 with self._commit_errors_told():
-                    self._refuse_growth_when_full(txn, changes)
-                    self._apply(txn, changes, counters)
+                    self._put_sequences(txn, sequences)
                     txn.commit()
-            return result
+            return outcomes
         finally:
             # Does nothing after a commit.
             txn.abort()
+
+    def _run_group(
+        self,
+        fns: Sequence[WriteFunction],
+        txn: "lmdb.Transaction[bytes]",
+        clock: Clock,
+        revisions_skipped: int,
+    ) -> tuple[list[Outcome], Sequences | None]:
+        """Run functions, apply what they write, and return what they came to; the sequences if any wrote."""
+        with _damage_told():
+            sequences = self._read_sequences(txn)
+        sequences = replace(sequences, revision=sequences.revision + revisions_skipped)
+        outcomes: list[Outcome] = []
+        group_bytes, written = 0, None
+        for fn in fns:
+            try:
+                result, changes, counters = self._prepare(fn, txn, clock, sequences)
+            except CommitOutcomeUnknown:
+                raise
+            except Exception as error:  # noqa: BLE001  # Whatever it is, it is this one's own.
+                outcomes.append(Outcome(error=error))
+                continue
+            if changes is not None:
+                with self._commit_errors_told():
+                    self._apply(txn, changes, counters)
+                sequences = written = changes.sequences
+                group_bytes += changes.write_bytes
+            outcomes.append(Outcome(result))
+            if group_bytes >= GROUP_BYTES_MAX:
+                break
+        return outcomes, written
 
     def sizes(self) -> Sizes:
         """Return how large the store is. Read-only."""
@@ -181,23 +242,19 @@ class LmdbEnvironment(LmdbSnapshots):
             self._env.copyfd(fd)
 
     def _prepare(
-        self,
-        fn: Callable[[WriteTxn], T],
-        txn: "lmdb.Transaction[bytes]",
-        clock: Clock,
-        revisions_skipped: int,
+        self, fn: Callable[[WriteTxn], T], txn: "lmdb.Transaction[bytes]", clock: Clock, sequences: Sequences
     ) -> tuple[T, Changes | None, dict[bytes, bytes | None]]:
         """Run `fn` and return its result and what is to be written: after it, only the engine can fail."""
-        try:
-            sequences = self._read_sequences(txn)
-            sequences = replace(sequences, revision=sequences.revision + revisions_skipped)
+        with _damage_told():
             reads = LmdbReadTxn(txn, self._rows, sequences.revision)
             buffer = WriteBuffer(reads, sequences, clock=clock)
             result = run_transaction(fn, buffer)
             changes = buffer.finish()
-            return result, changes, counter_rows(changes.deltas, reads) if changes is not None else {}
-        except DAMAGE as error:
-            raise StoreCorrupt(str(error)) from error
+            counters = {} if changes is None else counter_rows(changes.deltas, reads)
+        if changes is not None:
+            with self._commit_errors_told():
+                self._refuse_growth_when_full(txn, changes)
+        return result, changes, counters
 
     def _apply(
         self, txn: "lmdb.Transaction[bytes]", changes: Changes, counters: dict[bytes, bytes | None]
@@ -210,7 +267,6 @@ class LmdbEnvironment(LmdbSnapshots):
                     txn.delete(key, db=self._rows)
                 else:
                     txn.put(key, value, db=self._rows)
-        self._put_sequences(txn, changes.sequences)
 
     def _refuse_growth_when_full(self, txn: "lmdb.Transaction[bytes]", changes: Changes) -> None:
         if changes.deletes or self._env.info()["last_pgno"] < self._growth_pages_max:
@@ -246,3 +302,16 @@ class LmdbEnvironment(LmdbSnapshots):
         except lmdb.Error:
             return True
         return False
+
+
+@contextmanager
+def _damage_told() -> Iterator[None]:
+    """Tell the engine's errors about its file in ours.
+
+    Raises:
+        StoreCorrupt: The file is damaged.
+    """
+    try:
+        yield
+    except DAMAGE as error:
+        raise StoreCorrupt(str(error)) from error

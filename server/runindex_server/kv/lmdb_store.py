@@ -8,15 +8,16 @@ import asyncio
 import os
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
 
 from runindex_server.clock import Clock
-from runindex_server.errors import CommitOutcomeUnknown, StoreClosed
+from runindex_server.errors import CommitOutcomeUnknown, RunIndexError, StoreClosed
 from runindex_server.kv.api import ReadTxn, WriteTxn
 from runindex_server.kv.directory import make_directory, sync_path
+from runindex_server.kv.group_commit import GroupCommit, Outcome, WriteFunction
 from runindex_server.kv.guard import RestoreUnfinished, guard_data_file, guard_file_system
 from runindex_server.kv.lmdb_engine import COPY_NAME, LmdbEngine
 from runindex_server.kv.lmdb_environment import LmdbEnvironment
@@ -65,7 +66,7 @@ class LmdbStore:
         self._has_failed = False
         self._release_lock = threading.Lock()
         self._engine = LmdbEngine(environment, directory, refuse_when_stopped=self._refuse_when_stopped)
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
+        self._writer = GroupCommit(self._commit)
         self._readers = ThreadPoolExecutor(OFFLOADED_READS_MAX, thread_name_prefix="store-reader")
 
     @property
@@ -83,12 +84,15 @@ class LmdbStore:
         )
 
     async def write(self, fn: Callable[[WriteTxn], T]) -> T:
-        """Run `fn` in one transaction on the writer's thread; see `kv.api.Store`.
+        """Run `fn` in a transaction that it shares with writes that come with it; see `kv.api.Store`.
 
         Cancelled while it waits for its turn, it writes nothing; once it runs, it runs to its end.
+
+        Raises:
+            Overloaded: Too many writes wait; nothing was written.
         """
         self._refuse_when_stopped()
-        return await asyncio.get_running_loop().run_in_executor(self._writer, lambda: self._write(fn))
+        return await self._writer.write(fn)
 
     async def close(self) -> None:
         """Refuse calls from now on, finish those that were handed over, and release engine and lock.
@@ -102,23 +106,29 @@ class LmdbStore:
     def _release(self) -> None:
         # A second caller waits for the first; each step does nothing when it comes again.
         with self._release_lock:
-            self._writer.shutdown()
+            self._writer.close()
             self._readers.shutdown()
             self._engine.close()
             self._environment.close()
             if self._lock is not None:
                 self._lock.release()
 
-    def _write(self, fn: Callable[[WriteTxn], T]) -> T:
+    def _commit(self, fns: Sequence[WriteFunction]) -> list[Outcome]:
+        """Commit writes together, as many of the first as go together; on the writer's thread."""
         # Handed over before an earlier write failed.
         if self._has_failed:
-            raise StoreClosed
+            return [Outcome(error=StoreClosed()) for _ in fns]
         try:
-            return self._environment.write(fn, clock=self._clock)
+            return self._environment.write_group(fns, clock=self._clock)
         except CommitOutcomeUnknown:
             self._has_failed = True
             self._on_fatal()
-            raise
+            return [Outcome(error=CommitOutcomeUnknown()) for _ in fns]
+        except RunIndexError as error:
+            # What one of them asks for may be too much: the others are not to pay for it.
+            return [Outcome(error=error)] if len(fns) == 1 else self._commit(fns[:1])
+        except Exception as error:  # noqa: BLE001  # Whoever waits has to learn it.
+            return [Outcome(error=error)]
 
     def _refuse_when_stopped(self) -> None:
         self._refuse_when_forked()

@@ -60,6 +60,15 @@ class Changes:
     deltas: Mapping[bytes, int]
     sequences: Sequences
 
+    @property
+    def write_bytes(self) -> int:
+        """Keys and values that are written, the keys of what is removed included."""
+        return (
+            sum(len(key) + len(value) for key, value in self.puts.items())
+            + sum(map(len, self.deletes))
+            + sum(len(key) + len(encode_counter(0)) for key in self.deltas)
+        )
+
 
 class WriteBuffer:
     """A `kv.api.WriteTxn` that keeps its changes to itself until `finish`."""
@@ -196,11 +205,6 @@ def _counter_row(count: int) -> bytes | None:
 
 
 def _check_size(changes: Changes) -> None:
-    write_bytes = (
-        sum(len(key) + len(value) for key, value in changes.puts.items())
-        + sum(map(len, changes.deletes))
-        + sum(len(key) + len(encode_counter(0)) for key in changes.deltas)
-    )
-    if write_bytes > WRITE_BYTES_MAX:
-        msg = f"a write has at most {WRITE_BYTES_MAX} bytes of keys and values, not {write_bytes}"
+    if changes.write_bytes > WRITE_BYTES_MAX:
+        msg = f"a write has at most {WRITE_BYTES_MAX} bytes of keys and values, not {changes.write_bytes}"
         raise EnvelopeError(msg)

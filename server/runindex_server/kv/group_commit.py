@@ -1,0 +1,130 @@
+"""Group commit: writes that come at the same time share one synced transaction, each as if it were alone.
+
+They wait in a queue. A thread takes what has come, in its order, and commits it together; what comes while
+that is being synced is the next group. So nobody waits for a group to fill, and one write alone is committed
+at once.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias, TypeVar
+
+from runindex_server.errors import Overloaded
+from runindex_server.kv.api import WriteTxn
+
+T = TypeVar("T")
+
+GROUP_MAX: Final = 64
+"""Writes of one group. More would share the sync too, but hold up the first by what the others run."""
+
+QUEUE_MAX: Final = 4_096
+"""Writes that wait. Beyond it they are refused, so that none waits for seconds."""
+
+WriteFunction: TypeAlias = Callable[[WriteTxn], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a write of a group came to.
+
+    Attributes:
+        result: What its function returned.
+        error: Why nothing of it was written; None when it was.
+    """
+
+    result: Any = None
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A write that waits, and who is to learn what it came to."""
+
+    fn: WriteFunction
+    future: "asyncio.Future[Any]"
+
+
+class GroupCommit:
+    """The writes of one store, and the thread on which they are committed."""
+
+    def __init__(self, commit: Callable[[Sequence[WriteFunction]], list[Outcome]]) -> None:
+        """Begin without a write.
+
+        Args:
+            commit: Commits some writes together, or as many of the first as go together, and returns what
+                each came to. Called on one thread at a time; must not raise.
+        """
+        self._commit = commit
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
+        self._lock = threading.Lock()
+        self._queue: deque[_Waiting] = deque()
+        self._is_draining = False
+
+    async def write(self, fn: Callable[[WriteTxn], T]) -> T:
+        """Commit a write with its group, and return what it returns once that is durable.
+
+        Cancelled while it waits for its turn, it writes nothing; once it runs, it runs to its end.
+
+        Raises:
+            Overloaded: Too many writes wait.
+            Exception: What the write came to.
+        """
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        with self._lock:
+            if len(self._queue) >= QUEUE_MAX:
+                raise Overloaded("the disk")
+            self._queue.append(_Waiting(fn, future))
+            is_idle, self._is_draining = not self._is_draining, True
+        if is_idle:
+            self._thread.submit(self._drain)
+        return await future
+
+    def close(self) -> None:
+        """Commit what waits, and end the thread; again does nothing. Nothing may be written any more."""
+        self._thread.shutdown()
+
+    def _drain(self) -> None:
+        """Commit group by group until none waits."""
+        while group := self._next_group():
+            outcomes = self._commit([waiting.fn for waiting in group])
+            with self._lock:
+                self._queue.extendleft(reversed(group[len(outcomes) :]))
+            _tell(list(zip(group, outcomes, strict=False)))
+
+    def _next_group(self) -> list[_Waiting]:
+        """Take the next writes, but for those whose caller has gone away; none when none waits."""
+        group: list[_Waiting] = []
+        with self._lock:
+            while self._queue and len(group) < GROUP_MAX:
+                waiting = self._queue.popleft()
+                if not waiting.future.cancelled():
+                    group.append(waiting)
+            self._is_draining = bool(group)
+        return group
+
+
+def _tell(told: list[tuple[_Waiting, Outcome]]) -> None:
+    """Tell callers what their writes came to, each event loop all of its own at once."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Outcome]]] = {}
+    for waiting, outcome in told:
+        by_loop.setdefault(waiting.future.get_loop(), []).append((waiting.future, outcome))
+    for loop, outcomes in by_loop.items():
+        # A loop that is closed has nobody who waits.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(_set, outcomes)
+
+
+def _set(outcomes: list[tuple["asyncio.Future[Any]", Outcome]]) -> None:
+    """Set what futures wait for, but for those that are cancelled. On their event loop."""
+    for future, outcome in outcomes:
+        if future.cancelled():
+            continue
+        if outcome.error is None:
+            future.set_result(outcome.result)
+        else:
+            future.set_exception(outcome.error)
