@@ -4,8 +4,8 @@ It wraps each method once, when the server is built, and not each call.
 """
 
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any, Final, NoReturn, TypeAlias, cast
 
 import grpc
@@ -58,9 +58,11 @@ def _answering(
     request_class = GetMessageClass(descriptor.input_type)
 
     async def serve(data: bytes, context: Context) -> bytes:
-        async with _ending(descriptor, context):
+        try:
             with gate:
                 response = await method(parse(request_class, data))
+        except Exception as error:  # noqa: BLE001  # Every call ends here.
+            await _end(context, descriptor, error)
         return response if isinstance(response, bytes) else response.SerializeToString()
 
     return serve
@@ -77,26 +79,15 @@ def _streaming(
     request_class = GetMessageClass(descriptor.input_type)
 
     async def serve(data: bytes, context: Context) -> None:
-        async with _ending(descriptor, context):
+        try:
             with gate:
                 async with aclosing(method(parse(request_class, data))) as pieces:
                     async for piece in pieces:
                         await context.write(piece.SerializeToString())
+        except Exception as error:  # noqa: BLE001  # As above.
+            await _end(context, descriptor, error)
 
     return serve
-
-
-@asynccontextmanager
-async def _ending(descriptor: MethodDescriptor, context: Context) -> AsyncIterator[None]:
-    """End a call: log it, and turn whatever was raised into a refusal."""
-    call_id = secrets.token_hex(8)
-    try:
-        yield
-    except RunIndexError as error:
-        await _refuse(context, descriptor, call_id, error)
-    except Exception:  # noqa: BLE001  # Whatever else: the caller learns an id, and the log the rest.
-        await _fail(context, descriptor, call_id)
-    _log.debug("call answered", method=descriptor.full_name, call_id=call_id)
 
 
 def parse(request_class: type[Message], data: bytes) -> Message:
@@ -116,20 +107,20 @@ def parse(request_class: type[Message], data: bytes) -> Message:
     return request
 
 
-async def _refuse(
-    context: Context, descriptor: MethodDescriptor, call_id: str, error: RunIndexError
-) -> NoReturn:
-    """End a call with a refusal."""
-    told = {"method": descriptor.full_name, "call_id": call_id, "reason": error.reason}
-    if isinstance(error, StoreCorrupt):
-        error.metadata["callId"] = call_id
-        _log.error("call refused", detail=error.detail, **told)
-    else:
-        _log.debug("call refused", **told)
+async def _end(context: Context, descriptor: MethodDescriptor, error: Exception) -> NoReturn:
+    """End a call that met an error with a refusal, and log it. Called while the error is being handled.
+
+    Of a fault of the server the caller learns the id of its log line, and nothing else.
+    """
+    call_id = secrets.token_hex(8)
+    told = {"method": descriptor.full_name, "call_id": call_id}
+    match error:
+        case StoreCorrupt():
+            error.metadata["callId"] = call_id
+            _log.error("call refused", reason=error.reason, detail=error.detail, **told)
+        case RunIndexError():
+            _log.debug("call refused", reason=error.reason, **told)
+        case _:
+            _log.exception("call failed", **told)
+            error = InternalFault(call_id)
     await context.abort(*refusal(error))
-
-
-async def _fail(context: Context, descriptor: MethodDescriptor, call_id: str) -> NoReturn:
-    """End a call that met a fault of the server. Called while the exception is being handled."""
-    _log.exception("call failed", method=descriptor.full_name, call_id=call_id)
-    await context.abort(*refusal(InternalFault(call_id)))

@@ -39,23 +39,37 @@ class Document:
     @cached_property
     def fields(self) -> list[Words]:
         """The words of every field: state, error, tags, metadata keys and metadata values."""
-        texts = (STATE_NAMES[self.run.state], self.run.error or "", *self.run.tags, *self._metadata.keys)
-        return [*map(_words, texts), *chain.from_iterable(self._metadata.values.values())]
+        return [*fields_beside_metadata(self.run), *self._metadata.fields]
 
     @cached_property
-    def _metadata(self) -> "_Metadata":
-        metadata = _Metadata()
-        if self.run.metadata:
-            metadata.add_members(Struct.FromString(self.run.metadata), prefix="")
-        return metadata
+    def _metadata(self) -> "MetadataText":
+        return MetadataText(self.run.metadata)
 
 
-class _Metadata:
-    """What is searched of a metadata object."""
+def fields_beside_metadata(run: Run) -> list[Words]:
+    """Return the words of a run's state, error and tags."""
+    return [_words(text) for text in (STATE_NAMES[run.state], run.error or "", *run.tags)]
 
-    def __init__(self) -> None:
+
+class MetadataText:
+    """What is searched of a metadata object.
+
+    Attributes:
+        keys: Its keys, of all levels.
+        values: The words of each value, as in `Document.values`.
+    """
+
+    def __init__(self, metadata: bytes) -> None:
+        """Read an encoded Struct; empty for none."""
         self.keys: set[str] = set()
         self.values: dict[str, list[Words]] = {}
+        if metadata:
+            self.add_members(Struct.FromString(metadata), prefix="")
+
+    @property
+    def fields(self) -> list[Words]:
+        """The words of every key and of every value."""
+        return [*map(_words, self.keys), *chain.from_iterable(self.values.values())]
 
     def add_members(self, struct: Struct, *, prefix: str) -> None:
         """Add the members of an object. As deep as metadata may be, which bounds the recursion."""

@@ -18,12 +18,13 @@ version, and with them those of `document` and `text`.
 """
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import chain
 from typing import Final
 
 from runindex_server import limits
-from runindex_server.schema.document import Document, Words
+from runindex_server.schema.document import MetadataText, Words, fields_beside_metadata
 from runindex_server.schema.run import Run, RunId, RunState
 
 EVERY_RUN: Final = b"*"
@@ -31,6 +32,10 @@ PARTIAL: Final = b"!"
 
 TERMS_BYTES_MAX: Final = 120 * 1024
 """Terms of one run together. A change that replaces them all fits into one row of changed terms."""
+
+METADATA_REMEMBERED: Final = 32
+"""Metadata objects whose terms are remembered: a change of a run looks at the old and the new one, which are
+mostly equal, and a run that is short is changed again soon. Some 16 MB at the worst."""
 
 PATH_BYTES_MAX: Final = 24
 """A longer path stands as a digest, which leaves a word most of its term."""
@@ -91,12 +96,10 @@ def terms_of(run: Run) -> frozenset[bytes]:
     for its words. The other terms it always has.
     """
     exact = frozenset(_exact_terms(run))
-    terms = set(exact)
-    for term in _word_terms(Document(run)):
-        terms.add(term)
-        if len(terms) > limits.TERMS_MAX:
-            return exact | {PARTIAL}
-    return exact | {PARTIAL} if sum(map(len, terms)) > TERMS_BYTES_MAX else frozenset(terms)
+    of_fields = frozenset(_terms_below(word_prefix(""), fields_beside_metadata(run)))
+    terms = exact | of_fields | _metadata_terms(run.metadata)
+    is_partial = len(terms) > limits.TERMS_MAX or sum(map(len, terms)) > TERMS_BYTES_MAX
+    return exact | {PARTIAL} if is_partial else terms
 
 
 def _exact_terms(run: Run) -> Iterator[bytes]:
@@ -110,11 +113,20 @@ def _exact_terms(run: Run) -> Iterator[bytes]:
     yield from map(tag, run.tags)
 
 
-def _word_terms(document: Document) -> Iterator[bytes]:
-    """Yield the terms of the words of all fields, and of those of metadata values by their path."""
-    yield from _terms_below(word_prefix(""), document.fields)
-    for path, fields in document.values.items():
-        yield from _terms_below(word_prefix("", path=path), fields)
+@lru_cache(METADATA_REMEMBERED)
+def _metadata_terms(metadata: bytes) -> frozenset[bytes]:
+    """Return the terms of the words of metadata, in any field and by their path.
+
+    Of a run that has too many, some: one more than it may have.
+    """
+    text = MetadataText(metadata)
+    by_path = (_terms_below(word_prefix("", path=path), fields) for path, fields in text.values.items())
+    terms: set[bytes] = set()
+    for term in chain(_terms_below(word_prefix(""), text.fields), chain.from_iterable(by_path)):
+        terms.add(term)
+        if len(terms) > limits.TERMS_MAX:
+            break
+    return frozenset(terms)
 
 
 def _terms_below(prefix: bytes, fields: Iterable[Words]) -> Iterator[bytes]:

@@ -76,13 +76,11 @@ async def echo(request: pb.GetRunRequest) -> pb.GetRunResponse:
 
 
 def test_an_answer_goes_out_as_it_is_on_the_wire() -> None:
-    answer, context, (log,) = serve(echo, pb.GetRunRequest(run_id=SECRET).SerializeToString())
+    answer, context, logs = serve(echo, pb.GetRunRequest(run_id=SECRET).SerializeToString())
 
     assert pb.GetRunResponse.FromString(answer).run.run_id == SECRET
     assert context.code is None
-    assert (log["event"], log["log_level"], log["method"]) == ("call answered", "debug", NAME)
-    assert len(log["call_id"]) == 16
-    assert SECRET not in str(log)
+    assert logs == []
 
 
 def test_bytes_pass_as_they_are() -> None:
