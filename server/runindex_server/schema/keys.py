@@ -11,7 +11,7 @@ Integers are big-endian; strings are UTF-8, 0x00 escaped as 0x00 0xff, ended by 
 `docs/reference/key-layout.md` is rendered from here, and a test evaluates each example.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from runindex_server.schema.encoding import (
@@ -38,17 +38,18 @@ class Subspace:
         name: What its rows are.
         parts: The layout of the key after the tag.
         value: The layout of the value.
+        prefix: What all its keys in the global namespace begin with: 17 bytes.
     """
 
     tag: int
     name: str
     parts: str
     value: str
+    prefix: bytes = field(init=False, repr=False, compare=False)
 
-    @property
-    def prefix(self) -> bytes:
-        """What all its keys in the global namespace begin with: 17 bytes."""
-        return GLOBAL_NAMESPACE + encode_u8(self.tag)
+    def __post_init__(self) -> None:
+        """Work out the prefix, once for all keys."""
+        object.__setattr__(self, "prefix", GLOBAL_NAMESPACE + encode_u8(self.tag))
 
     @property
     def range(self) -> "KeyRange":

@@ -62,6 +62,11 @@ def unseal(key: bytes, value: bytes) -> bytes:
 
 def encode_varint(number: int) -> bytes:
     """Return a number of at least 0 as protobuf's varint."""
+    # Nearly all are the tags and lengths of messages.
+    if number <= 0x7F:
+        return bytes((number,))
+    if number <= 0x3FFF:
+        return bytes((number & 0x7F | 0x80, number >> 7))
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)
