@@ -20,7 +20,7 @@ version, and with them those of `document` and `text`.
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import chain
+from itertools import chain, islice
 from typing import Final
 
 from runindex_server import limits
@@ -96,7 +96,7 @@ def terms_of(run: Run) -> frozenset[bytes]:
     for its words. The other terms it always has.
     """
     exact = frozenset(_exact_terms(run))
-    of_fields = frozenset(_terms_below(word_prefix(""), fields_beside_metadata(run)))
+    of_fields = _terms_below(word_prefix(""), fields_beside_metadata(run))
     terms = exact | of_fields | _metadata_terms(run.metadata)
     is_partial = len(terms) > limits.TERMS_MAX or sum(map(len, terms)) > TERMS_BYTES_MAX
     return exact | {PARTIAL} if is_partial else terms
@@ -120,19 +120,20 @@ def _metadata_terms(metadata: bytes) -> frozenset[bytes]:
     Of a run that has too many, some: one more than it may have.
     """
     text = MetadataText(metadata)
-    by_path = (_terms_below(word_prefix("", path=path), fields) for path, fields in text.values.items())
-    terms: set[bytes] = set()
-    for term in chain(_terms_below(word_prefix(""), text.fields), chain.from_iterable(by_path)):
-        terms.add(term)
-        if len(terms) > limits.TERMS_MAX:
-            break
-    return frozenset(terms)
+    terms = _terms_below(word_prefix(""), text.fields)
+    for path, fields in text.values.items():
+        terms |= _terms_below(word_prefix("", path=path), fields)
+    return frozenset(islice(terms, limits.TERMS_MAX + 1))
 
 
-def _terms_below(prefix: bytes, fields: Iterable[Words]) -> Iterator[bytes]:
-    """Yield the terms of the words of some fields."""
-    for text in set(chain.from_iterable(fields)):
-        yield _shortened(prefix + text.encode())
+def _terms_below(prefix: bytes, fields: Iterable[Words]) -> set[bytes]:
+    """Return the terms of the words of some fields."""
+    terms = {prefix + text.encode() for text in chain.from_iterable(fields)}
+    # Nearly none: so the others are not asked one by one.
+    too_long = [term for term in terms if len(term) > limits.TERM_BYTES_MAX]
+    terms.difference_update(too_long)
+    terms.update(map(_shortened, too_long))
+    return terms
 
 
 def _shortened(term: bytes) -> bytes:
