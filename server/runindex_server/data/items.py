@@ -26,10 +26,10 @@ from runindex_server.schema.holdings import Holding, add_holding
 from runindex_server.schema.items import (
     ItemHead,
     ItemVersion,
-    decode_head,
     decode_version,
     encode_head,
     encode_version,
+    find_head,
 )
 from runindex_server.schema.run import RetentionPolicy, Run, RunId, run_id_text
 
@@ -117,12 +117,10 @@ def find_item(txn: ReadTxn | WriteTxn, run: Run, kind: ItemKind, name: str) -> I
     Raises:
         StoreCorrupt: Its head is damaged.
     """
-    data = DataKeys.of(run)
-    for key, is_there in ((data.item(kind, name), True), (data.deleted_item(kind, name), False)):
-        value = txn.get(key)
-        if value is not None:
-            return Item(run=run, kind=kind, name=name, head=decode_head(key, value), is_there=is_there)
-    return Item(run=run, kind=kind, name=name, head=None, is_there=False)
+    found = find_head(txn, DataKeys.of(run), kind, name)
+    if found is None:
+        return Item(run=run, kind=kind, name=name, head=None, is_there=False)
+    return Item(run=run, kind=kind, name=name, head=found.head, is_there=found.is_there)
 
 
 def read_item(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from runindex_server.clock import Clock
-from runindex_server.errors import CommitOutcomeUnknown, RunIndexError, StoreClosed
+from runindex_server.errors import CommitOutcomeUnknown, StoreClosed
 from runindex_server.kv.api import ReadTxn, WriteTxn
 from runindex_server.kv.directory import make_directory, sync_path
 from runindex_server.kv.group_commit import GroupCommit, Outcome, WriteFunction
@@ -124,11 +124,9 @@ class LmdbStore:
             self._has_failed = True
             self._on_fatal()
             return [Outcome(error=CommitOutcomeUnknown()) for _ in fns]
-        except RunIndexError as error:
+        except Exception as error:  # noqa: BLE001  # Whoever waits has to learn it.
             # What one of them asks for may be too much: the others are not to pay for it.
             return [Outcome(error=error)] if len(fns) == 1 else self._commit(fns[:1])
-        except Exception as error:  # noqa: BLE001  # Whoever waits has to learn it.
-            return [Outcome(error=error)]
 
     def _refuse_when_stopped(self) -> None:
         self._refuse_when_forked()
@@ -173,12 +171,35 @@ def open_lmdb(
         if not store_dir.exists():
             refuse_unfinished_restore(data_dir)
             _create(store_dir, clock=clock, map_bytes=map_bytes, initialise=initialise)
-        guard_data_file(store_dir / DATA_FILE_NAME)
-        environment = LmdbEnvironment(store_dir, map_bytes=map_bytes, create=False)
+        environment = _open_environment(store_dir, map_bytes=map_bytes)
     except BaseException:
         lock.release()
         raise
     return LmdbStore(environment, store_dir, lock, clock=clock, on_fatal=on_fatal)
+
+
+def join_lmdb(data_dir: Path, *, clock: Clock, map_bytes: int, on_fatal: Callable[[], None]) -> LmdbStore:
+    """Open a store that another process has prepared, and whose lock it holds meanwhile. Blocks.
+
+    Args:
+        data_dir: As in `open_lmdb`; its store exists.
+        clock: The wall clock, the same for all processes.
+        map_bytes: The same in all processes.
+        on_fatal: As in `open_lmdb`.
+
+    Raises:
+        StoreRefused: What the directory holds cannot be trusted.
+        OSError: It cannot be read or written.
+    """
+    store_dir = data_dir / STORE_NAME
+    environment = _open_environment(store_dir, map_bytes=map_bytes)
+    return LmdbStore(environment, store_dir, None, clock=clock, on_fatal=on_fatal)
+
+
+def _open_environment(store_dir: Path, *, map_bytes: int) -> LmdbEnvironment:
+    """Open the environment of a store, once its file is seen to be whole."""
+    guard_data_file(store_dir / DATA_FILE_NAME)
+    return LmdbEnvironment(store_dir, map_bytes=map_bytes, create=False)
 
 
 def refuse_unfinished_restore(data_dir: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from runindex_server import limits
+from runindex_server.jobs.retention.expire import expiry_listings
 from runindex_server.kv.api import ReadTxn
 from runindex_server.schema import keys
 from runindex_server.schema.keys import KeyRange
@@ -57,10 +58,7 @@ def _due_ranges(default_policy: RetentionPolicy, now_us: int) -> list[KeyRange]:
     """Return the rows of runs that are due at a time: by expiry, by data, and by the default policy."""
     # A machine that has not yet learnt the time can stand before 1970.
     now_us = max(0, now_us)
-    ranges = [keys.expiring_through_range(now_us), keys.due_through_range(now_us)]
-    if default_policy.delete_after_us is not None:
-        ranges.append(keys.ended_through_range(now_us - default_policy.delete_after_us))
-    return ranges
+    return [*expiry_listings(default_policy, now_us=now_us), keys.due_through_range(now_us)]
 
 
 def _count(txn: ReadTxn, *ranges: KeyRange) -> int:

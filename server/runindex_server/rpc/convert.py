@@ -3,10 +3,11 @@
 Runs come from the store in the wire form of `runindex.v1.Run` and are joined as they are.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 
 from runindex.v1 import run_index_pb2 as pb
 from runindex_server.runs.paging import Page
@@ -47,8 +48,13 @@ def run_response(run: bytes, revision: int) -> bytes:
 
 def page_response(response: PageResponse, page: Page) -> bytes:
     """Return the wire form of a page of runs, the rest of the response behind them."""
-    runs = b"".join([length_delimited(_RUN_FIELD, run) for run in page.runs])
-    return runs + response.SerializeToString()
+    return joined(_RUN_FIELD, page.runs, response)
+
+
+def joined(field_number: int, items: Iterable[bytes], response: Message) -> bytes:
+    """Return the wire form of a response: items in their wire form, and the rest of it behind them."""
+    fields = [length_delimited(field_number, item) for item in items]
+    return b"".join(fields) + response.SerializeToString()
 
 
 def change_response(response_class: type[ChangeResponse], answer: Answer) -> ChangeResponse:

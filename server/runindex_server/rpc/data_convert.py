@@ -10,6 +10,7 @@ from runindex.v1 import run_data_pb2 as pb
 from runindex_server.data.events import EventCount, NumberedEvent
 from runindex_server.data.items import NumberedVersion
 from runindex_server.data.listing import EncodeVersion, Page
+from runindex_server.rpc.convert import joined
 from runindex_server.schema.answers import Answer
 from runindex_server.schema.records import length_delimited, timestamp
 
@@ -65,13 +66,12 @@ def count_response(count: EventCount, revision: int) -> pb.CountEventsResponse:
 
 def item_response(response: ItemResponse, item: bytes) -> bytes:
     """Return the wire form of a response with one item, the rest of it behind the item."""
-    return length_delimited(_ITEM_FIELD, item) + response.SerializeToString()
+    return joined(_ITEM_FIELD, [item], response)
 
 
 def page_response(response: PageResponse, page: Page) -> bytes:
     """Return the wire form of a page, the rest of the response behind the items."""
-    items = b"".join([length_delimited(_ITEM_FIELD, item) for item in page.items])
-    return items + response.SerializeToString()
+    return joined(_ITEM_FIELD, page.items, response)
 
 
 def key_value(version: NumberedVersion) -> bytes:

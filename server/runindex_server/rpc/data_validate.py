@@ -1,6 +1,5 @@
 """Arguments of the calls for what runs hold, checked; beside `validate`, and in its manner."""
 
-import unicodedata
 from collections.abc import Sequence
 
 from google.protobuf.struct_pb2 import Value
@@ -56,8 +55,8 @@ def name(text: str, *, field: str) -> str:
     Raises:
         InvalidField: It is too long, or holds a control character.
     """
-    _check_size(text, limits.NAME_BYTES_MAX, field=field)
-    if any(unicodedata.category(char) == "Cc" for char in text):
+    validate.check_size(text, limits.NAME_BYTES_MAX, field=field)
+    if validate.has_control_characters(text):
         raise InvalidField("a name holds no control characters", field=field)
     return text
 
@@ -138,7 +137,7 @@ def pointer(text: str) -> JsonPointer:
     Raises:
         InvalidField: It is too long, or no JSON pointer.
     """
-    _check_size(text, limits.POINTER_BYTES_MAX, field="pointer")
+    validate.check_size(text, limits.POINTER_BYTES_MAX, field="pointer")
     try:
         return JsonPointer(text)
     except JsonPointerException:
@@ -198,17 +197,6 @@ def _require(message: Request | pb.EventDraft, fields: Sequence[str], *, path: s
     for field in fields:
         if field not in carried:
             raise FieldRequired(path + field)
-
-
-def _check_size(text: str, bytes_max: int, *, field: str) -> None:
-    """Refuse a text that is too long.
-
-    Raises:
-        InvalidField: It is.
-    """
-    size = len(text.encode())
-    if size > bytes_max:
-        raise InvalidField(f"has {size} bytes; at most {bytes_max} are taken", field=field)
 
 
 def _check_value_size(size: int, *, field: str) -> None:

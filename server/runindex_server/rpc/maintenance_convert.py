@@ -135,7 +135,7 @@ def backup_response(
             return pb.BackupResponse(trailer=pb.BackupTrailer(sha256=piece.sha256), revision=piece.revision)
 
 
-def _compaction(compaction: Compaction | CompactionSummary, *, dry_run: bool) -> pb.CompactionSummary:
+def _compaction(compaction: Compaction, *, dry_run: bool) -> pb.CompactionSummary:
     """Return what a compaction came to."""
     return pb.CompactionSummary(
         start_time=timestamp(compaction.start_us),

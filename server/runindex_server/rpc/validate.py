@@ -108,7 +108,7 @@ def tag(text: str, *, field: str) -> str:
     size = len(text.encode())
     if not 0 < size <= limits.TAG_BYTES_MAX:
         raise InvalidTag(f"a tag has 1 to {limits.TAG_BYTES_MAX} bytes, not {size}", field=field)
-    if any(unicodedata.category(char) == "Cc" for char in text):
+    if has_control_characters(text):
         raise InvalidTag("a tag holds no control characters", field=field)
     return text
 
@@ -202,9 +202,7 @@ def error_text(text: str) -> str:
     """
     if not text.strip():
         raise FieldRequired("error")
-    size = len(text.encode())
-    if size > limits.ERROR_BYTES_MAX:
-        raise InvalidField(f"has {size} bytes; at most {limits.ERROR_BYTES_MAX} are taken", field="error")
+    check_size(text, limits.ERROR_BYTES_MAX, field="error")
     return text
 
 
@@ -256,9 +254,7 @@ def query_text(text: str) -> str:
     """
     if not text:
         raise FieldRequired("query")
-    size = len(text.encode())
-    if size > limits.QUERY_BYTES_MAX:
-        raise InvalidField(f"has {size} bytes; at most {limits.QUERY_BYTES_MAX} are taken", field="query")
+    check_size(text, limits.QUERY_BYTES_MAX, field="query")
     return text
 
 
@@ -308,3 +304,19 @@ def _duration_us(duration: Duration, *, field: str) -> int:
     if rest:
         raise InvalidRetentionPolicy("is not a whole number of microseconds", field=field)
     return micros
+
+
+def check_size(text: str, bytes_max: int, *, field: str) -> None:
+    """Refuse a text that is too long.
+
+    Raises:
+        InvalidField: It is.
+    """
+    size = len(text.encode())
+    if size > bytes_max:
+        raise InvalidField(f"has {size} bytes; at most {bytes_max} are taken", field=field)
+
+
+def has_control_characters(text: str) -> bool:
+    """Tell whether a text holds characters of Unicode's category Cc."""
+    return any(unicodedata.category(char) == "Cc" for char in text)

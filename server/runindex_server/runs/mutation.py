@@ -64,6 +64,17 @@ class Guard:
     frozen_when_archived: bool = False
 
 
+def find(txn: ReadTxn | WriteTxn, run_id: RunId) -> Run | None:
+    """Return a run; None when no run has this id. Read-only.
+
+    Raises:
+        StoreCorrupt: Its record is damaged.
+    """
+    key = keys.run(run_id)
+    value = txn.get(key)
+    return None if value is None else records.decode_run(key, value)
+
+
 def load(txn: ReadTxn | WriteTxn, run_id: RunId) -> Run:
     """Return a run. Read-only.
 
@@ -71,11 +82,10 @@ def load(txn: ReadTxn | WriteTxn, run_id: RunId) -> Run:
         RunNotFound: No run has this id.
         StoreCorrupt: Its record is damaged.
     """
-    key = keys.run(run_id)
-    value = txn.get(key)
-    if value is None:
+    run = find(txn, run_id)
+    if run is None:
         raise RunNotFound(run_id_text(run_id))
-    return records.decode_run(key, value)
+    return run
 
 
 def recall(txn: WriteTxn, request: RequestKey | None) -> Answer | None:

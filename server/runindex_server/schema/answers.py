@@ -6,9 +6,6 @@ after it was deleted.
 
 from dataclasses import dataclass
 
-from google.protobuf.message import DecodeError
-
-from runindex_server.errors import StoreCorrupt
 from runindex_server.schema import records
 from runindex_server.schema._generated import run_record_pb2 as pb
 from runindex_server.schema.run import RunId
@@ -103,10 +100,7 @@ def decode_answer(key: bytes, value: bytes) -> RememberedAnswer:
     Raises:
         StoreCorrupt: The row is not what was written under this key.
     """
-    try:
-        message = pb.RequestAnswer.FromString(records.unseal(key, value))
-    except DecodeError as error:
-        raise StoreCorrupt(f"answer under {key.hex()}") from error
+    message = records.read_message(pb.RequestAnswer, key, value, what="answer")
     receipt = message.receipt if message.HasField("receipt") else None
     answer = Answer(
         run_id=RunId(message.run_id),

@@ -3,10 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from google.protobuf.message import DecodeError
-
 from runindex_server import limits
-from runindex_server.errors import Overloaded, StoreCorrupt
+from runindex_server.errors import Overloaded
 from runindex_server.kv.api import ReadTxn, WriteTxn
 from runindex_server.schema import keys, records
 from runindex_server.schema._generated import run_record_pb2 as pb
@@ -67,10 +65,7 @@ def read_changes(txn: ReadTxn, *, after: int, through: int) -> Iterator[Change]:
     """
     start, end = keys.pending_terms_range(after=after, through=through)
     for key, value in txn.scan(start, end):
-        try:
-            pending = pb.PendingTerms.FromString(records.unseal(key, value))
-        except DecodeError as error:
-            raise StoreCorrupt(f"changed terms under {key.hex()}") from error
+        pending = records.read_message(pb.PendingTerms, key, value, what="changed terms")
         yield Change(
             keys.revision_of(key), pending.ordinal, frozenset(pending.added), frozenset(pending.removed)
         )

@@ -4,8 +4,6 @@ import secrets
 from dataclasses import dataclass
 from typing import Final
 
-from google.protobuf.message import DecodeError
-
 from runindex_server.errors import StoreCorrupt
 from runindex_server.kv.api import ReadTxn, WriteTxn
 from runindex_server.schema import keys, records
@@ -81,10 +79,7 @@ def read_header(txn: ReadTxn | WriteTxn, *, accept_older: bool = False) -> Store
     value = txn.get(keys.STORE_HEADER)
     if value is None:
         raise StoreCorrupt("no store header")
-    try:
-        message = pb.StoreHeader.FromString(records.unseal(keys.STORE_HEADER, value))
-    except DecodeError as error:
-        raise StoreCorrupt("store header") from error
+    message = records.read_message(pb.StoreHeader, keys.STORE_HEADER, value, what="store header")
     _check_version(message.storage_version, accept_older=accept_older)
     return StoreHeader(
         storage_version=message.storage_version,

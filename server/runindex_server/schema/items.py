@@ -1,12 +1,12 @@
 """What a run holds, as the store keeps it: heads and versions of items, and events, each in a frame."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from google.protobuf.message import DecodeError
-
-from runindex_server.errors import StoreCorrupt
+from runindex_server.kv.api import ReadTxn, WriteTxn
 from runindex_server.schema import records
 from runindex_server.schema._generated import run_record_pb2 as pb
+from runindex_server.schema.data_keys import DataKeys, ItemKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,33 @@ class StoredEvent:
     value: bytes = field(repr=False)
 
 
+class HeadRow(NamedTuple):
+    """The row of an item's head.
+
+    Attributes:
+        key: Its key.
+        head: Where the item stands.
+        is_there: Whether the item holds something; it was deleted when not.
+    """
+
+    key: bytes
+    head: ItemHead
+    is_there: bool
+
+
+def find_head(txn: ReadTxn | WriteTxn, data: DataKeys, kind: ItemKind, name: str) -> HeadRow | None:
+    """Return the head of an item, whether it is there or deleted; None when it was never written. Read-only.
+
+    Raises:
+        StoreCorrupt: It is damaged.
+    """
+    for key, is_there in ((data.item(kind, name), True), (data.deleted_item(kind, name), False)):
+        value = txn.get(key)
+        if value is not None:
+            return HeadRow(key, decode_head(key, value), is_there)
+    return None
+
+
 def encode_head(key: bytes, head: ItemHead) -> bytes:
     """Return the value of a head's row."""
     message = pb.ItemHead(version=head.version, oldest_version=head.oldest)
@@ -68,10 +95,7 @@ def decode_head(key: bytes, value: bytes) -> ItemHead:
     Raises:
         StoreCorrupt: The row is not what was written under this key.
     """
-    try:
-        message = pb.ItemHead.FromString(records.unseal(key, value))
-    except DecodeError as error:
-        raise StoreCorrupt(f"head under {key.hex()}") from error
+    message = records.read_message(pb.ItemHead, key, value, what="head")
     return ItemHead(message.version, message.oldest_version)
 
 
@@ -87,10 +111,7 @@ def decode_version(key: bytes, value: bytes) -> ItemVersion:
     Raises:
         StoreCorrupt: The row is not what was written under this key.
     """
-    try:
-        message = pb.ItemVersion.FromString(records.unseal(key, value))
-    except DecodeError as error:
-        raise StoreCorrupt(f"version under {key.hex()}") from error
+    message = records.read_message(pb.ItemVersion, key, value, what="version")
     return ItemVersion(write_us=message.write_time_us, is_deleted=message.deleted, value=message.value)
 
 
@@ -106,8 +127,5 @@ def decode_event(key: bytes, value: bytes) -> StoredEvent:
     Raises:
         StoreCorrupt: The row is not what was written under this key.
     """
-    try:
-        message = pb.StoredEvent.FromString(records.unseal(key, value))
-    except DecodeError as error:
-        raise StoreCorrupt(f"event under {key.hex()}") from error
+    message = records.read_message(pb.StoredEvent, key, value, what="event")
     return StoredEvent(stream=message.stream, append_us=message.append_time_us, value=message.value)

@@ -10,10 +10,10 @@ a view is a slice, and a page of runs is joined without parsing one.
 import struct
 import zlib
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from runindex_server.errors import StoreCorrupt
@@ -29,6 +29,8 @@ from runindex_server.schema.run import (
     parse_run_id,
     run_id_text,
 )
+
+M = TypeVar("M", bound=Message)
 
 FORMAT: Final = 1
 """The first byte of every frame. Zeroed or foreign bytes do not begin so."""
@@ -58,6 +60,24 @@ def unseal(key: bytes, value: bytes) -> bytes:
     if zlib.crc32(payload, zlib.crc32(key)) != int.from_bytes(value[1 : _FRAME.size], "big"):
         raise StoreCorrupt(f"checksum of {key.hex()}")
     return payload
+
+
+def read_message(kind: type[M], key: bytes, value: bytes, *, what: str) -> M:
+    """Return the message in a frame.
+
+    Args:
+        kind: Which message.
+        key: The row's key.
+        value: The row's value.
+        what: What it is, for the log.
+
+    Raises:
+        StoreCorrupt: The row is not what was written under this key.
+    """
+    try:
+        return kind.FromString(unseal(key, value))
+    except DecodeError as error:
+        raise StoreCorrupt(f"{what} under {key.hex()}") from error
 
 
 def encode_varint(number: int) -> bytes:

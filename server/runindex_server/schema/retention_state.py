@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
-from runindex_server.errors import StoreCorrupt
 from runindex_server.kv.api import ReadTxn, WriteTxn
 from runindex_server.schema import keys, records
 from runindex_server.schema._generated import run_record_pb2 as pb
@@ -167,12 +166,7 @@ def write_compaction(txn: WriteTxn, compaction: Compaction) -> None:
 def _read(txn: ReadTxn | WriteTxn, key: bytes, kind: type[M]) -> M | None:
     """Return the message in a row; None when there is none."""
     value = txn.get(key)
-    if value is None:
-        return None
-    try:
-        return kind.FromString(records.unseal(key, value))
-    except DecodeError as error:
-        raise StoreCorrupt(f"state of retention under {key.hex()}") from error
+    return None if value is None else records.read_message(kind, key, value, what="state of retention")
 
 
 def _write(txn: WriteTxn, key: bytes, message: Message) -> None:

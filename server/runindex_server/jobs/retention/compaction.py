@@ -1,6 +1,6 @@
 """What a compaction tells: what went of each run, and what it all came to."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from runindex_server.schema.retention_state import Compaction
 from runindex_server.schema.run import RetentionPolicy, RunId
@@ -34,29 +34,15 @@ class CompactedRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CompactionSummary:
-    """What a compaction came to.
+class CompactionSummary(Compaction):
+    """What a compaction came to, as it is told.
 
     Attributes:
-        start_us: When it began, in microseconds since 1970.
-        duration_us: How long it took.
         dry_run: Whether nothing was removed, and the numbers tell what would be.
-        runs_deleted: Runs that were deleted.
-        runs_trimmed: Runs of which something was removed.
-        versions: Superseded versions that were removed without their run.
-        events: Events that were removed without their run.
-        bytes: The bytes of the values of all that.
         revision: The store's, at the end.
     """
 
-    start_us: int
-    duration_us: int
     dry_run: bool
-    runs_deleted: int = 0
-    runs_trimmed: int = 0
-    versions: int = 0
-    events: int = 0
-    bytes: int = 0
     revision: int
 
 
@@ -99,14 +85,4 @@ class Tally:
 
 def summary_of(compaction: Compaction, *, dry_run: bool, revision: int) -> CompactionSummary:
     """Return what a compaction came to, as it is told."""
-    return CompactionSummary(
-        start_us=compaction.start_us,
-        duration_us=compaction.duration_us,
-        dry_run=dry_run,
-        runs_deleted=compaction.runs_deleted,
-        runs_trimmed=compaction.runs_trimmed,
-        versions=compaction.versions,
-        events=compaction.events,
-        bytes=compaction.bytes,
-        revision=revision,
-    )
+    return CompactionSummary(**asdict(compaction), dry_run=dry_run, revision=revision)

@@ -5,8 +5,9 @@ from typing import Final
 
 from runindex_server.jobs.retention.compaction import CompactedRun
 from runindex_server.kv.api import ReadTxn, WriteTxn
+from runindex_server.runs.mutation import find
 from runindex_server.runs.removal import remove_run
-from runindex_server.schema import keys, records
+from runindex_server.schema import keys
 from runindex_server.schema.derive import derive
 from runindex_server.schema.due import policy_of
 from runindex_server.schema.holdings import Holding, read_holdings
@@ -90,11 +91,9 @@ def _expired(
     txn: ReadTxn | WriteTxn, run_id: RunId, *, now_us: int, default_policy: RetentionPolicy
 ) -> Run | None:
     """Return a run whose time is over; None for any other, and for none."""
-    key = keys.run(run_id)
-    value = txn.get(key)
-    if value is None:
+    run = find(txn, run_id)
+    if run is None:
         return None
-    run = records.decode_run(key, value)
     delete_after_us = policy_of(run, default_policy).delete_after_us
     is_over = (
         run.end_us is not None

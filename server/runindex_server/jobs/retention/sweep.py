@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from runindex_server.kv.api import ReadTxn, Store, WriteTxn
+from runindex_server.runs.mutation import find
 from runindex_server.schema import keys, records
 from runindex_server.schema.data_keys import DataKeys
 from runindex_server.schema.due import AT_ONCE, schedule
@@ -52,9 +53,7 @@ async def sweep_step(store: Store) -> bool:
         if read_default_policy_sweep(txn) != step.sweep:
             return
         for run_id in step.run_ids:
-            key = keys.run(run_id)
-            value = txn.get(key)
-            run = None if value is None else records.decode_run(key, value)
+            run = find(txn, run_id)
             if run is not None and run.retention is None:
                 schedule(txn, run, due_us=AT_ONCE, revision=txn.revision)
         write_default_policy_sweep(txn, step.reached)

@@ -14,6 +14,7 @@ from runindex_server.jobs.retention.removal import remove_victims
 from runindex_server.jobs.retention.sweep import concerns, unswept_range
 from runindex_server.jobs.retention.victims import EventRef, Moment, Victim, Victims
 from runindex_server.kv.api import ReadTxn, WriteTxn
+from runindex_server.runs.mutation import find
 from runindex_server.schema import keys, records
 from runindex_server.schema.data_keys import DataKeys
 from runindex_server.schema.due import Due, drop_stray, policy_of, read_due, set_due
@@ -269,9 +270,7 @@ def _next_due_us(
 
 def _living(txn: ReadTxn | WriteTxn, run_id: RunId, generation: int) -> Run | None:
     """Return a run in one life of it; None when that is over."""
-    key = keys.run(run_id)
-    value = txn.get(key)
-    run = None if value is None else records.decode_run(key, value)
+    run = find(txn, run_id)
     return None if run is None or run.generation != generation else run
 
 

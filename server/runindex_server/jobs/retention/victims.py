@@ -13,7 +13,7 @@ from typing import NamedTuple
 from runindex_server.errors import StoreCorrupt
 from runindex_server.kv.api import ReadTxn, WriteTxn
 from runindex_server.schema.data_keys import DataKeys, ItemKind, ItemVersionRef
-from runindex_server.schema.items import ItemHead, decode_event, decode_head, decode_version
+from runindex_server.schema.items import ItemHead, decode_event, decode_version, find_head
 from runindex_server.schema.run import RetentionPolicy
 
 
@@ -186,11 +186,10 @@ def present_head(
     Raises:
         StoreCorrupt: It was never written, or its row is damaged.
     """
-    for key in (data.item(kind, name), data.deleted_item(kind, name)):
-        value = txn.get(key)
-        if value is not None:
-            return key, decode_head(key, value)
-    raise StoreCorrupt(f"no head under {data.item(kind, name).hex()}")
+    found = find_head(txn, data, kind, name)
+    if found is None:
+        raise StoreCorrupt(f"no head under {data.item(kind, name).hex()}")
+    return found.key, found.head
 
 
 def _present(txn: ReadTxn, key: bytes) -> bytes:
