@@ -1,8 +1,9 @@
 """Group commit: writes that come at the same time share one synced transaction, each as if it were alone.
 
 They wait in a queue. A thread takes what has come, in its order, and commits it together; what comes while
-that is being synced is the next group. So nobody waits for a group to fill, and one write alone is committed
-at once.
+that is being synced is the next group. Each group is handed over only when the event loop has run all that
+was ready, so that the writes of calls that came together are together; nobody waits for a group to fill, and
+one write alone is committed at once.
 """
 
 import asyncio
@@ -50,7 +51,7 @@ class _Waiting:
 
 
 class GroupCommit:
-    """The writes of one store, and the thread on which they are committed."""
+    """The writes of one store, and the thread on which they are committed. Belongs to one event loop."""
 
     def __init__(self, commit: Callable[[Sequence[WriteFunction]], list[Outcome]]) -> None:
         """Begin without a write.
@@ -63,7 +64,8 @@ class GroupCommit:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
         self._lock = threading.Lock()
         self._queue: deque[_Waiting] = deque()
-        self._is_draining = False
+        # Whether a group is being handed over or committed; the next one follows it.
+        self._is_busy = False
 
     async def write(self, fn: Callable[[WriteTxn], T]) -> T:
         """Commit a write with its group, and return what it returns once that is durable.
@@ -74,27 +76,47 @@ class GroupCommit:
             Overloaded: Too many writes wait.
             Exception: What the write came to.
         """
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
         with self._lock:
             if len(self._queue) >= QUEUE_MAX:
                 raise Overloaded("the disk")
             self._queue.append(_Waiting(fn, future))
-            is_idle, self._is_draining = not self._is_draining, True
-        if is_idle:
-            self._thread.submit(self._drain)
+            is_first, self._is_busy = not self._is_busy, True
+        if is_first:
+            loop.call_soon(self._hand_over)
         return await future
 
     def close(self) -> None:
         """Commit what waits, and end the thread; again does nothing. Nothing may be written any more."""
+        with suppress(RuntimeError):
+            self._thread.submit(self._commit_all)
         self._thread.shutdown()
 
-    def _drain(self) -> None:
-        """Commit group by group until none waits."""
-        while group := self._next_group():
-            outcomes = self._commit([waiting.fn for waiting in group])
-            with self._lock:
-                self._queue.extendleft(reversed(group[len(outcomes) :]))
-            _tell(list(zip(group, outcomes, strict=False)))
+    def _hand_over(self) -> None:
+        """Let the thread commit a group. On the event loop."""
+        # When the thread has ended, it has committed all.
+        with suppress(RuntimeError):
+            self._thread.submit(self._commit_next)
+
+    def _commit_all(self) -> None:
+        """Commit group by group until none waits. On the thread."""
+        while self._commit_next():
+            pass
+
+    def _commit_next(self) -> bool:
+        """Commit the next group, tell its callers, and return whether there was one. On the thread."""
+        group = self._next_group()
+        if not group:
+            return False
+        outcomes = self._commit([waiting.fn for waiting in group])
+        with self._lock:
+            self._queue.extendleft(reversed(group[len(outcomes) :]))
+        loop = group[0].future.get_loop()
+        # A loop that is closed has nobody who waits.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(self._settle, loop, list(zip(group, outcomes, strict=False)))
+        return True
 
     def _next_group(self) -> list[_Waiting]:
         """Take the next writes, but for those whose caller has gone away; none when none waits."""
@@ -104,27 +126,20 @@ class GroupCommit:
                 waiting = self._queue.popleft()
                 if not waiting.future.cancelled():
                     group.append(waiting)
-            self._is_draining = bool(group)
+            self._is_busy = bool(group)
         return group
 
-
-def _tell(told: list[tuple[_Waiting, Outcome]]) -> None:
-    """Tell callers what their writes came to, each event loop all of its own at once."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Outcome]]] = {}
-    for waiting, outcome in told:
-        by_loop.setdefault(waiting.future.get_loop(), []).append((waiting.future, outcome))
-    for loop, outcomes in by_loop.items():
-        # A loop that is closed has nobody who waits.
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(_set, outcomes)
-
-
-def _set(outcomes: list[tuple["asyncio.Future[Any]", Outcome]]) -> None:
-    """Set what futures wait for, but for those that are cancelled. On their event loop."""
-    for future, outcome in outcomes:
-        if future.cancelled():
-            continue
-        if outcome.error is None:
-            future.set_result(outcome.result)
-        else:
-            future.set_exception(outcome.error)
+    def _settle(self, loop: asyncio.AbstractEventLoop, told: list[tuple[_Waiting, Outcome]]) -> None:
+        """Tell the callers of a group but those that have gone away; see to the next one. On the loop."""
+        for waiting, outcome in told:
+            future = waiting.future
+            if future.cancelled():
+                continue
+            if outcome.error is None:
+                future.set_result(outcome.result)
+            else:
+                future.set_exception(outcome.error)
+        with self._lock:
+            self._is_busy = bool(self._queue)
+        if self._is_busy:
+            loop.call_soon(self._hand_over)

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from runindex_server.clock import Clock
 from runindex_server.kv.api import (
+    COUNTER_BYTES,
     WRITE_BYTES_MAX,
     EnvelopeError,
     KeyPresentError,
@@ -53,21 +54,14 @@ class Changes:
         deletes: Keys of rows and counters to remove, in the order of their deletion.
         deltas: What to add to counters; none is 0.
         sequences: The sequences after the write.
+        write_bytes: Keys and values that are written, the keys of what is removed included.
     """
 
     puts: Mapping[bytes, bytes]
     deletes: tuple[bytes, ...]
     deltas: Mapping[bytes, int]
     sequences: Sequences
-
-    @property
-    def write_bytes(self) -> int:
-        """Keys and values that are written, the keys of what is removed included."""
-        return (
-            sum(len(key) + len(value) for key, value in self.puts.items())
-            + sum(map(len, self.deletes))
-            + sum(len(key) + len(encode_counter(0)) for key in self.deltas)
-        )
+    write_bytes: int
 
 
 class WriteBuffer:
@@ -131,7 +125,8 @@ class WriteBuffer:
         if self.get(key) is not None:
             msg = f"the key {key.hex()} has a row already"
             raise KeyPresentError(msg)
-        self._decide(key, value)
+        self._deltas.pop(key, None)
+        self._rows[key] = value
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set a row, whether it exists or not.
@@ -140,7 +135,8 @@ class WriteBuffer:
             EnvelopeError: The row passes the bounds.
         """
         check_row(key, value)
-        self._decide(key, value)
+        self._deltas.pop(key, None)
+        self._rows[key] = value
 
     def delete(self, key: bytes) -> None:
         """Remove a row or a counter, whether it exists or not.
@@ -149,7 +145,8 @@ class WriteBuffer:
             EnvelopeError: The key passes the bounds.
         """
         check_row(key, b"")
-        self._decide(key, None)
+        self._deltas.pop(key, None)
+        self._rows[key] = None
 
     def add(self, key: bytes, delta: int) -> None:
         """Add to a counter.
@@ -170,19 +167,19 @@ class WriteBuffer:
             EnvelopeError: The write is too large.
         """
         sequences = Sequences(self._revision, self._ordinal, self._time_us)
-        changes = Changes(
-            puts={key: value for key, value in self._rows.items() if value is not None},
-            deletes=tuple(key for key, value in self._rows.items() if value is None),
-            deltas={key: delta for key, delta in self._deltas.items() if delta != 0},
-            sequences=sequences,
+        deltas = {key: delta for key, delta in self._deltas.items() if delta}
+        if not self._rows and not deltas and sequences == self._sequences_before:
+            return None
+        puts = {key: value for key, value in self._rows.items() if value is not None}
+        deletes = tuple(key for key, value in self._rows.items() if value is None)
+        rows_bytes = sum(map(len, self._rows)) + sum(map(len, puts.values()))
+        write_bytes = rows_bytes + sum(map(len, deltas)) + COUNTER_BYTES * len(deltas)
+        if write_bytes > WRITE_BYTES_MAX:
+            msg = f"a write has at most {WRITE_BYTES_MAX} bytes of keys and values, not {write_bytes}"
+            raise EnvelopeError(msg)
+        return Changes(
+            puts=puts, deletes=deletes, deltas=deltas, sequences=sequences, write_bytes=write_bytes
         )
-        _check_size(changes)
-        is_idle = not self._rows and not changes.deltas and sequences == self._sequences_before
-        return None if is_idle else changes
-
-    def _decide(self, key: bytes, value: bytes | None) -> None:
-        self._deltas.pop(key, None)
-        self._rows[key] = value
 
 
 def counter_rows(deltas: Mapping[bytes, int], reads: PointReads) -> dict[bytes, bytes | None]:
@@ -202,9 +199,3 @@ def _counter_row(count: int) -> bytes | None:
     except OverflowError as error:
         msg = f"a counter has 64 bits, too few for {count}"
         raise EnvelopeError(msg) from error
-
-
-def _check_size(changes: Changes) -> None:
-    if changes.write_bytes > WRITE_BYTES_MAX:
-        msg = f"a write has at most {WRITE_BYTES_MAX} bytes of keys and values, not {changes.write_bytes}"
-        raise EnvelopeError(msg)

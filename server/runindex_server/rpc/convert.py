@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from runindex.v1 import run_index_pb2 as pb
 from runindex_server.runs.paging import Page
 from runindex_server.schema.answers import Answer
-from runindex_server.schema.records import length_delimited, timestamp
+from runindex_server.schema.records import field_head, length_delimited, timestamp
 from runindex_server.schema.run import RetentionPolicy, RunId, RunState, run_id_text
 
 _RUN_FIELD: Final = 1
@@ -53,8 +53,9 @@ def page_response(response: PageResponse, page: Page) -> bytes:
 
 def joined(field_number: int, items: Iterable[bytes], response: Message) -> bytes:
     """Return the wire form of a response: items in their wire form, and the rest of it behind them."""
-    fields = [length_delimited(field_number, item) for item in items]
-    return b"".join(fields) + response.SerializeToString()
+    parts = [part for item in items for part in (field_head(field_number, len(item)), item)]
+    parts.append(response.SerializeToString())
+    return b"".join(parts)
 
 
 def change_response(response_class: type[ChangeResponse], answer: Answer) -> ChangeResponse:

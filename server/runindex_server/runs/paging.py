@@ -4,13 +4,20 @@ import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Final, TypeAlias
 
 from runindex_server import limits
-from runindex_server.errors import StoreCorrupt
 from runindex_server.kv.api import ReadTxn
 from runindex_server.schema import keys, records
 from runindex_server.schema.keys import KeyRange
 from runindex_server.schema.run import RunId, RunView
+
+RUNS_AT_ONCE: Final = 64
+"""Runs fetched together. With more, more are read in vain where a page ends by its bytes; with fewer,
+a distributed engine needs more round trips."""
+
+_Row: TypeAlias = tuple[bytes, bytes]
+"""A row of a listing: its key, and the id of the run to which it leads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +53,23 @@ class Page:
     _bytes: int = 0
     _last: int | None = None
 
+    def extend(self, listing_keys: Sequence[bytes], runs: Sequence[bytes], *, size: int) -> bool:
+        """Add runs of a listing, or end the page before the first that does not fit.
+
+        Returns:
+            As `add`.
+        """
+        total_bytes = self._bytes + sum(map(len, runs))
+        if len(self.runs) + len(runs) <= size and total_bytes <= limits.PAGE_BYTES_MAX:
+            self.runs += runs
+            self._bytes = total_bytes
+            self._last = keys.ordinal_of(listing_keys[-1])
+            return True
+        return all(
+            self.add(keys.ordinal_of(key), run, size=size)
+            for key, run in zip(listing_keys, runs, strict=True)
+        )
+
     def add(self, ordinal: int, run: bytes, *, size: int) -> bool:
         """Add a run, or end the page before it.
 
@@ -73,8 +97,10 @@ def page_of(txn: ReadTxn, listings: Sequence[KeyRange], request: PageRequest) ->
         StoreCorrupt: A listing leads to a record that is missing or damaged.
     """
     page = Page()
-    for ordinal, run_id in islice(_newest_first(txn, listings, request.before), request.skip, None):
-        if not page.add(ordinal, _cut(txn, ordinal, run_id, request.view), size=request.size):
+    rows = islice(_newest_first(txn, listings, request), request.skip, None)
+    while batch := list(islice(rows, RUNS_AT_ONCE)):
+        listing_keys = [key for key, _ in batch]
+        if not page.extend(listing_keys, _cut(txn, batch, request.view), size=request.size):
             break
     return page
 
@@ -93,28 +119,24 @@ def page_of_hits(hits: Iterable[tuple[int, RunId, bytes]], request: PageRequest)
     return page
 
 
-def _newest_first(
-    txn: ReadTxn, listings: Sequence[KeyRange], before: int | None
-) -> Iterator[tuple[int, RunId]]:
-    """Yield ordinal and id of the runs in some listings, merged, newest first."""
-    ranges = [keys.before(listing, before) for listing in listings]
-    scans = [txn.scan(start, end, reverse=True) for start, end in ranges]
-    rows = scans[0] if len(scans) == 1 else heapq.merge(*scans, key=_ordinal_of_row, reverse=True)
-    for key, run_id in rows:
-        yield keys.ordinal_of(key), RunId(run_id)
+def _newest_first(txn: ReadTxn, listings: Sequence[KeyRange], request: PageRequest) -> Iterator[_Row]:
+    """Yield the rows of some listings, merged, newest first: one more than the page holds, if there are."""
+    ranges = [keys.before(listing, request.before) for listing in listings]
+    limit = request.skip + request.size + 1
+    scans = [txn.scan(start, end, reverse=True, limit=limit) for start, end in ranges]
+    if len(scans) == 1:
+        return scans[0]
+    return islice(heapq.merge(*scans, key=_ordinal_of_row, reverse=True), limit)
 
 
-def _ordinal_of_row(row: tuple[bytes, bytes]) -> int:
+def _ordinal_of_row(row: _Row) -> int:
     """Return the ordinal of a row of a listing."""
     return keys.ordinal_of(row[0])
 
 
-def _cut(txn: ReadTxn, ordinal: int, run_id: RunId, view: RunView) -> bytes:
-    """Return a listed run, cut to a view. An id alone is in the listing already."""
+def _cut(txn: ReadTxn, rows: Sequence[_Row], view: RunView) -> list[bytes]:
+    """Return the runs of some rows of listings, cut to a view. An id alone is in the listing already."""
     if view is RunView.ID_ONLY:
-        return records.id_message(run_id)
-    key = keys.run(run_id)
-    value = txn.get(key)
-    if value is None:
-        raise StoreCorrupt(f"a listing leads to {key.hex()} by {ordinal}, which is missing")
-    return records.view_message(key, value, view, ordinal=ordinal)
+        return [records.id_message(RunId(run_id)) for _, run_id in rows]
+    run_keys = [keys.run(RunId(run_id)) for _, run_id in rows]
+    return records.listed_messages([key for key, _ in rows], run_keys, txn.get_many(run_keys), view)

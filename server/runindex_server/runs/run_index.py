@@ -46,6 +46,9 @@ from runindex_server.schema.run import (
 )
 from runindex_server.search.index import SearchIndex, SearchRequest
 
+ALL_STATES = tuple(RunState)
+UNARCHIVED_STATES = tuple(state for state in RunState if state is not RunState.ARCHIVED)
+
 DELETE = Guard(operation="delete", protects_default=True)
 UPDATE_METADATA = Guard(operation="update metadata", frozen_when_archived=True)
 ADD_TAGS = Guard(operation="add tags", frozen_when_archived=True)
@@ -91,7 +94,8 @@ def create_run(txn: WriteTxn, draft: Draft, request: RequestKey | None = None) -
     """
     answered = recall(txn, request)
     if answered is not None:
-        return _created(_drafted(draft, answered), answered.revision)
+        run = records.run_message(_drafted(draft, answered))
+        return Created(run=run, revision=answered.revision)
     if txn.get(keys.run(draft.run_id)) is not None:
         raise RunAlreadyExists(run_id_text(draft.run_id))
     if draft.parent is not None and txn.get(keys.run(draft.parent)) is None:
@@ -102,13 +106,12 @@ def create_run(txn: WriteTxn, draft: Draft, request: RequestKey | None = None) -
         revision=txn.next_revision(),
         update_us=txn.issue_time_us(strictly_later=True),
     )
-    run = _drafted(draft, answer, ordinal=txn.next_ordinal())
-    write_run(txn, None, run, revision=answer.revision)
+    write_run(txn, None, _drafted(draft, answer, ordinal=txn.next_ordinal()), revision=answer.revision)
     remember(txn, request, answer)
-    return _created(run, answer.revision)
+    return Created(run=get_run(txn, draft.run_id, RunView.FULL), revision=answer.revision)
 
 
-def get_run(txn: ReadTxn, run_id: RunId, view: RunView) -> bytes:
+def get_run(txn: ReadTxn | WriteTxn, run_id: RunId, view: RunView) -> bytes:
     """Return a run as the wire form of `runindex.v1.Run`. Read-only.
 
     Raises:
@@ -226,8 +229,8 @@ def count_runs(
     txn: ReadTxn, states: frozenset[RunState], *, include_archived: bool
 ) -> Mapping[RunState, int]:
     """Return how many runs are in each of some states, or of all, in the states' order. Read-only."""
-    asked = states or frozenset(RunState) - (frozenset() if include_archived else {RunState.ARCHIVED})
-    return {state: txn.get_counter(keys.state_count(state)) for state in sorted(asked)}
+    asked = sorted(states) or (ALL_STATES if include_archived else UNARCHIVED_STATES)
+    return {state: txn.get_counter(keys.state_count(state)) for state in asked}
 
 
 def search_runs(txn: ReadTxn, index: SearchIndex, search: SearchRequest, page: PageRequest) -> Page:
@@ -375,11 +378,6 @@ def _drafted(draft: Draft, answer: Answer, *, ordinal: int = 0) -> Run:
         metadata=draft.metadata,
         activity_us=minute_of(answer.update_us),
     )
-
-
-def _created(run: Run, revision: int) -> Created:
-    """Return the answer to a create."""
-    return Created(run=records.run_message(run), revision=revision)
 
 
 def _merged(run: Run, patch: bytes) -> bytes:

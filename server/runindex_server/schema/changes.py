@@ -18,7 +18,7 @@ class Change:
     Attributes:
         revision: Of the write; the order in which changes apply.
         ordinal: The run.
-        added: Terms that it has from then on.
+        added: Terms that it has from then on, and perhaps had before.
         removed: Terms that it has lost.
     """
 
@@ -42,9 +42,7 @@ def append_change(txn: WriteTxn, change: Change) -> None:
     """
     if txn.get_counter(keys.PENDING_TERMS_COUNT) >= limits.PENDING_ROWS_MAX:
         raise Overloaded("the merge of the search index")
-    pending = pb.PendingTerms(
-        ordinal=change.ordinal, added=sorted(change.added), removed=sorted(change.removed)
-    )
+    pending = pb.PendingTerms(ordinal=change.ordinal, added=change.added, removed=change.removed)
     key = keys.pending_terms(change.revision)
     txn.put(key, records.seal(key, pending.SerializeToString()))
     txn.add(keys.PENDING_TERMS_COUNT, 1)

@@ -4,15 +4,60 @@
 what follows from the old record and from the new one, so that the two cannot drift apart.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from runindex_server.kv.api import WriteTxn
 from runindex_server.schema import keys, records
 from runindex_server.schema.changes import Change, append_change
 from runindex_server.schema.run import Run
-from runindex_server.schema.terms import terms_of
+from runindex_server.schema.terms import terms_changed, terms_of
+
+
+class _Listing(NamedTuple):
+    """Rows of an index, and what of a record they follow from.
+
+    Attributes:
+        fields: What they follow from, beside the ordinal, which a run keeps. Where it is equal, they are.
+        keys: Their keys. The value of each is the run's id.
+    """
+
+    fields: Callable[[Run], object]
+    keys: Callable[[Run], Sequence[bytes]]
+
+
+LISTINGS: Final = (
+    _Listing(
+        lambda run: run.is_archived,
+        lambda run: (keys.all_runs(archived=run.is_archived, ordinal=run.ordinal),),
+    ),
+    _Listing(lambda run: run.state, lambda run: (keys.by_state(run.state, run.ordinal),)),
+    _Listing(lambda run: run.create_us, lambda run: (keys.by_create_time(run.create_us, run.ordinal),)),
+    _Listing(
+        lambda run: (run.tags, run.is_archived),
+        lambda run: [keys.by_tag(tag, archived=run.is_archived, ordinal=run.ordinal) for tag in run.tags],
+    ),
+    _Listing(
+        lambda run: (run.parent, run.is_archived),
+        lambda run: (
+            ()
+            if run.parent is None
+            else (keys.by_parent(run.parent, archived=run.is_archived, ordinal=run.ordinal),)
+        ),
+    ),
+    _Listing(
+        lambda run: run.expire_us,
+        lambda run: () if run.expire_us is None else (keys.expiring(run.expire_us, run.ordinal),),
+    ),
+    _Listing(
+        lambda run: (run.end_us, run.retention is None),
+        lambda run: (
+            () if run.end_us is None or run.retention is not None else (keys.ended(run.end_us, run.ordinal),)
+        ),
+    ),
+)
+"""Every index of runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +70,9 @@ class Derived:
         terms: Its terms of search.
     """
 
-    rows: Mapping[bytes, bytes] = field(default_factory=dict)
-    counters: Mapping[bytes, int] = field(default_factory=dict)
-    terms: frozenset[bytes] = frozenset()
-
-
-NOTHING: Final = Derived()
-"""What follows from no record."""
+    rows: Mapping[bytes, bytes]
+    counters: Mapping[bytes, int]
+    terms: frozenset[bytes]
 
 
 def derive(run: Run) -> Derived:
@@ -41,20 +82,7 @@ def derive(run: Run) -> Derived:
 
 def rows_of(run: Run) -> Mapping[bytes, bytes]:
     """Return the index rows that follow from a run's record, key to value."""
-    archived, ordinal = run.is_archived, run.ordinal
-    listings = [
-        keys.all_runs(archived=archived, ordinal=ordinal),
-        keys.by_state(run.state, ordinal),
-        keys.by_create_time(run.create_us, ordinal),
-        *(keys.by_tag(tag, archived=archived, ordinal=ordinal) for tag in run.tags),
-    ]
-    if run.expire_us is not None:
-        listings.append(keys.expiring(run.expire_us, ordinal))
-    if run.end_us is not None and run.retention is None:
-        listings.append(keys.ended(run.end_us, ordinal))
-    if run.parent is not None:
-        listings.append(keys.by_parent(run.parent, archived=archived, ordinal=ordinal))
-    return dict.fromkeys(listings, run.run_id)
+    return {key: run.run_id for listing in LISTINGS for key in listing.keys(run)}
 
 
 def counters_of(run: Run) -> Mapping[bytes, int]:
@@ -82,19 +110,41 @@ def write_run(txn: WriteTxn, old: Run | None, new: Run | None, *, revision: int)
         put(keys.run(new.run_id), records.encode_run(new))
     elif old is not None:
         txn.delete(keys.run(old.run_id))
-    before = NOTHING if old is None else derive(old)
-    after = NOTHING if new is None else derive(new)
-    for key in before.rows.keys() - after.rows.keys():
-        txn.delete(key)
-    for key in after.rows.keys() - before.rows.keys():
-        txn.put(key, after.rows[key])
-    for key in before.counters.keys() | after.counters.keys():
-        delta = after.counters.get(key, 0) - before.counters.get(key, 0)
+    _write_rows(txn, old, new)
+    _write_counters(txn, old, new)
+    _write_terms(txn, old, new, revision)
+
+
+def _write_rows(txn: WriteTxn, old: Run | None, new: Run | None) -> None:
+    run_id = (new or old).run_id  # type: ignore[union-attr]  # One of them is a run.
+    for listing in LISTINGS:
+        if old is not None and new is not None and listing.fields(old) == listing.fields(new):
+            continue
+        before = frozenset(() if old is None else listing.keys(old))
+        after = frozenset(() if new is None else listing.keys(new))
+        for key in before - after:
+            txn.delete(key)
+        for key in after - before:
+            txn.put(key, run_id)
+
+
+def _write_counters(txn: WriteTxn, old: Run | None, new: Run | None) -> None:
+    before = {} if old is None else counters_of(old)
+    after = {} if new is None else counters_of(new)
+    for key in before.keys() | after.keys():
+        delta = after.get(key, 0) - before.get(key, 0)
         if delta:
             txn.add(key, delta)
-    if before.terms != after.terms:
+
+
+def _write_terms(txn: WriteTxn, old: Run | None, new: Run | None, revision: int) -> None:
+    if old is None or new is None:
+        added = frozenset() if new is None else terms_of(new)
+        removed = frozenset() if old is None else terms_of(old)
+    else:
+        added, removed = terms_changed(old, new)
+    if added or removed:
         ordinal = (new or old).ordinal  # type: ignore[union-attr]  # One of them is a run.
-        added, removed = after.terms - before.terms, before.terms - after.terms
         append_change(txn, Change(revision, ordinal, added, removed))
 
 

@@ -34,21 +34,26 @@ class Document:
         Strings are as they are, numbers and booleans their JSON text, and null is nothing. The elements of a
         list stand under the path of the list.
         """
-        return self._metadata.values
+        values: dict[str, list[Words]] = {}
+        for path, text in self._metadata.leaves:
+            if text is not None:
+                values.setdefault(path, []).append(_words(text))
+        return values
 
     @cached_property
     def fields(self) -> list[Words]:
         """The words of every field: state, error, tags, metadata keys and metadata values."""
-        return [*fields_beside_metadata(self.run), *self._metadata.fields]
+        beside = [_words(text) for text in texts_beside_metadata(self.run)]
+        return [*beside, *map(_words, self._metadata.keys), *chain.from_iterable(self.values.values())]
 
     @cached_property
     def _metadata(self) -> "MetadataText":
         return MetadataText(self.run.metadata)
 
 
-def fields_beside_metadata(run: Run) -> list[Words]:
-    """Return the words of a run's state, error and tags."""
-    return [_words(text) for text in (STATE_NAMES[run.state], run.error or "", *run.tags)]
+def texts_beside_metadata(run: Run) -> tuple[str, ...]:
+    """Return the text of a run's state, error and tags."""
+    return (STATE_NAMES[run.state], run.error or "", *run.tags)
 
 
 class MetadataText:
@@ -56,47 +61,41 @@ class MetadataText:
 
     Attributes:
         keys: Its keys, of all levels.
-        values: The words of each value, as in `Document.values`.
+        leaves: The path and the text of each value, as in `Document.values`. What has no text, as null and an
+            empty object, stands there by its path.
     """
 
     def __init__(self, metadata: bytes) -> None:
         """Read an encoded Struct; empty for none."""
         self.keys: set[str] = set()
-        self.values: dict[str, list[Words]] = {}
+        self.leaves: list[tuple[str, str | None]] = []
         if metadata:
             self.add_members(Struct.FromString(metadata), prefix="")
 
-    @property
-    def fields(self) -> list[Words]:
-        """The words of every key and of every value."""
-        return [*map(_words, self.keys), *chain.from_iterable(self.values.values())]
-
     def add_members(self, struct: Struct, *, prefix: str) -> None:
         """Add the members of an object. As deep as metadata may be, which bounds the recursion."""
-        for key, value in struct.fields.items():
-            self.keys.add(key)
-            self.add_value(value, prefix + key)
+        members = struct.fields
+        self.keys.update(members)
+        # Looked up one by one, which takes two thirds of the time of `items`.
+        for key in members:
+            self.add_value(members[key], prefix + key)
 
     def add_value(self, value: Value, path: str) -> None:
         """Add what stands under a path."""
         match value.WhichOneof("kind"):
-            case "struct_value":
+            case "string_value":
+                self.leaves.append((path, value.string_value))
+            case "number_value":
+                self.leaves.append((path, number_text(value.number_value)))
+            case "bool_value":
+                self.leaves.append((path, boolean_text(value.bool_value)))
+            case "struct_value" if value.struct_value.fields:
                 self.add_members(value.struct_value, prefix=f"{path}.")
-            case "list_value":
+            case "list_value" if value.list_value.values:
                 for element in value.list_value.values:
                     self.add_value(element, path)
-            case "string_value":
-                self.add_text(value.string_value, path)
-            case "number_value":
-                self.add_text(number_text(value.number_value), path)
-            case "bool_value":
-                self.add_text(boolean_text(value.bool_value), path)
-            case _:  # Null has no text.
-                pass
-
-    def add_text(self, text: str, path: str) -> None:
-        """Add the text of a value."""
-        self.values.setdefault(path, []).append(_words(text))
+            case _:
+                self.leaves.append((path, None))
 
 
 def _words(text: str) -> Words:

@@ -153,6 +153,8 @@ MERGED_THROUGH: Final = MERGE.prefix
 
 PENDING_TERMS_COUNT: Final = PENDING_COUNT.prefix
 """The counter of the changed terms that wait to be merged."""
+ORDINAL_BYTES: Final = 8
+"""Of an ordinal at the end of a listing's key."""
 
 
 def prefix_range(prefix: bytes) -> KeyRange:
@@ -169,7 +171,7 @@ def before(listing: KeyRange, ordinal: int | None) -> KeyRange:
 
 def ordinal_of(listing_key: bytes) -> int:
     """Return the ordinal with which every key of a listing ends."""
-    return decode_u64(listing_key[-8:])
+    return decode_u64(listing_key[-ORDINAL_BYTES:])
 
 
 def run(run_id: RunId) -> bytes:

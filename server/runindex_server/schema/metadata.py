@@ -4,6 +4,7 @@ Two objects are equal exactly when their encodings are.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from google.protobuf.struct_pb2 import Struct, Value
@@ -42,23 +43,30 @@ def measure(struct: Struct) -> Measure:
     while containers:
         parent_depth, container = containers.pop()
         depth = max(depth, parent_depth)
-        children = container.fields.values() if isinstance(container, Struct) else container.list_value.values
-        for child in children:
+        for child in _members(container):
             nodes += 1
-            match child.WhichOneof("kind"):
-                case None:
-                    msg = "holds a value of no kind"
-                    raise NotJsonError(msg)
-                case "number_value" if not math.isfinite(child.number_value):
+            kind = child.WhichOneof("kind")
+            if kind == "number_value":
+                if not math.isfinite(child.number_value):
                     msg = "holds a number that is not finite, which JSON has not"
                     raise NotJsonError(msg)
-                case "struct_value":
-                    containers.append((parent_depth + 1, child.struct_value))
-                case "list_value":
-                    containers.append((parent_depth + 1, child))
-                case _:
-                    pass
+            elif kind == "struct_value":
+                containers.append((parent_depth + 1, child.struct_value))
+            elif kind == "list_value":
+                containers.append((parent_depth + 1, child))
+            elif kind is None:
+                msg = "holds a value of no kind"
+                raise NotJsonError(msg)
     return Measure(depth, nodes)
+
+
+def _members(container: Struct | Value) -> Iterable[Value]:
+    """Return the values in an object, or in a value that is a list."""
+    if isinstance(container, Value):
+        return container.list_value.values
+    # Looked up one by one, which takes two thirds of the time of `values`.
+    members = container.fields
+    return [members[key] for key in members]
 
 
 def merge(metadata: bytes, patch: bytes) -> Struct:

@@ -4,7 +4,6 @@ import re
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final, NewType
-from uuid import UUID
 
 RunId = NewType("RunId", bytes)
 """16 bytes: the UUID of a run. The default run's is the nil UUID, which no caller can name."""
@@ -33,7 +32,10 @@ def parse_run_id(text: str) -> RunId | None:
 
 def run_id_text(run_id: RunId) -> str:
     """Return the canonical text of a run id: lower case with hyphens, or `default`."""
-    return DEFAULT_RUN_NAME if run_id == DEFAULT_RUN_ID else str(UUID(bytes=run_id))
+    if run_id == DEFAULT_RUN_ID:
+        return DEFAULT_RUN_NAME
+    digits = run_id.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 class RunState(IntEnum):

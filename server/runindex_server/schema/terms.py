@@ -17,15 +17,15 @@ A change of a run takes away the terms that its old record has by these rules. S
 version, and with them those of `document` and `text`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import chain, islice
 from typing import Final
 
 from runindex_server import limits
-from runindex_server.schema.document import MetadataText, Words, fields_beside_metadata
+from runindex_server.schema.document import MetadataText, texts_beside_metadata
 from runindex_server.schema.run import Run, RunId, RunState
+from runindex_server.schema.text import encoded_words
 
 EVERY_RUN: Final = b"*"
 PARTIAL: Final = b"!"
@@ -33,9 +33,16 @@ PARTIAL: Final = b"!"
 TERMS_BYTES_MAX: Final = 120 * 1024
 """Terms of one run together. A change that replaces them all fits into one row of changed terms."""
 
-METADATA_REMEMBERED: Final = 32
-"""Metadata objects whose terms are remembered: a change of a run looks at the old and the new one, which are
-mostly equal, and a run that is short is changed again soon. Some 16 MB at the worst."""
+SURELY_COMPLETE_BYTES: Final = 1_800
+"""A run with less text has fewer terms than it may have: of 2 bytes comes at most one word, and of that two
+terms, beside 70 that are no words, all together less than TERMS_BYTES_MAX."""
+
+LEAVES_REMEMBERED: Final = 2_048
+"""Short values of metadata whose terms are remembered, because runs have many in common: models, versions,
+names. Some 2 MB, 16 MB at the worst."""
+
+LEAF_CHARACTERS_MAX: Final = 64
+"""Of a path and a value that are remembered."""
 
 PATH_BYTES_MAX: Final = 24
 """A longer path stands as a digest, which leaves a word most of its term."""
@@ -46,7 +53,10 @@ DIGEST_BYTES: Final = 16
 STEM_BYTES: Final = limits.TERM_BYTES_MAX - 1 - DIGEST_BYTES
 """What a shortened term keeps of its beginning."""
 
+_WORD: Final = b"w"
 _SHORTENED: Final = b"\xff"
+_SEPARATOR: Final = "\n"
+"""Between texts of which the words are wanted: it is part of no word, and composes with nothing."""
 
 
 def state(of: RunState) -> bytes:
@@ -77,7 +87,7 @@ def word(text: str, *, path: str | None = None) -> bytes:
 def word_prefix(text: str, *, path: str | None = None) -> bytes:
     """Return what the terms of all words that begin so begin with, as far as they are not shortened."""
     if path is None:
-        return b"w" + text.encode()
+        return _WORD + text.encode()
     raw = path.encode()
     if len(raw) > PATH_BYTES_MAX or 0 in raw:
         raw = _SHORTENED + _digest(raw)
@@ -96,10 +106,30 @@ def terms_of(run: Run) -> frozenset[bytes]:
     for its words. The other terms it always has.
     """
     exact = frozenset(_exact_terms(run))
-    of_fields = _terms_below(word_prefix(""), fields_beside_metadata(run))
-    terms = exact | of_fields | _metadata_terms(run.metadata)
-    is_partial = len(terms) > limits.TERMS_MAX or sum(map(len, terms)) > TERMS_BYTES_MAX
-    return exact | {PARTIAL} if is_partial else terms
+    terms = exact | _words_beside_metadata(run) | _metadata_terms(run.metadata)
+    return exact | {PARTIAL} if _are_too_many(terms) else terms
+
+
+def terms_changed(old: Run, new: Run) -> tuple[frozenset[bytes], frozenset[bytes]]:
+    """Return the terms that a change of a run adds, and those that it takes away.
+
+    Of the added ones the run may have had some before. Most changes leave the metadata alone, and then its
+    terms, which are most, are not looked at.
+    """
+    if old.metadata != new.metadata or max(map(_text_bytes, (old, new))) > SURELY_COMPLETE_BYTES:
+        before, after = terms_of(old), terms_of(new)
+        return after - before, before - after
+    before = _words_beside_metadata(old).union(_exact_terms(old))
+    after = _words_beside_metadata(new).union(_exact_terms(new))
+    gone = before - after
+    if any(term.startswith(_WORD) for term in gone):
+        gone -= _metadata_words(new.metadata)
+    return after - before, gone
+
+
+def _text_bytes(run: Run) -> int:
+    """Return how much text of a run is searched, at most."""
+    return len(run.metadata) + 4 * sum(map(len, texts_beside_metadata(run)))
 
 
 def _exact_terms(run: Run) -> Iterator[bytes]:
@@ -113,27 +143,57 @@ def _exact_terms(run: Run) -> Iterator[bytes]:
     yield from map(tag, run.tags)
 
 
-@lru_cache(METADATA_REMEMBERED)
-def _metadata_terms(metadata: bytes) -> frozenset[bytes]:
-    """Return the terms of the words of metadata, in any field and by their path.
-
-    Of a run that has too many, some: one more than it may have.
-    """
-    text = MetadataText(metadata)
-    terms = _terms_below(word_prefix(""), text.fields)
-    for path, fields in text.values.items():
-        terms |= _terms_below(word_prefix("", path=path), fields)
-    return frozenset(islice(terms, limits.TERMS_MAX + 1))
+def _words_beside_metadata(run: Run) -> frozenset[bytes]:
+    """Return the terms of the words of a run's state, error and tags."""
+    return _word_terms(encoded_words(_SEPARATOR.join(texts_beside_metadata(run))))
 
 
-def _terms_below(prefix: bytes, fields: Iterable[Words]) -> set[bytes]:
-    """Return the terms of the words of some fields."""
-    terms = {prefix + text.encode() for text in chain.from_iterable(fields)}
-    # Nearly none: so the others are not asked one by one.
-    too_long = [term for term in terms if len(term) > limits.TERM_BYTES_MAX]
-    terms.difference_update(too_long)
-    terms.update(map(_shortened, too_long))
+def _metadata_words(metadata: bytes) -> frozenset[bytes]:
+    """Return the terms of the words of metadata, in any field."""
+    leaves = MetadataText(metadata).leaves
+    return _word_terms(encoded_words(_SEPARATOR.join(part for leaf in leaves for part in leaf if part)))
+
+
+def _metadata_terms(metadata: bytes) -> set[bytes]:
+    """Return the terms of the words of metadata, in any field and by their path."""
+    terms: set[bytes] = set()
+    for path, text in MetadataText(metadata).leaves:
+        is_short = text is None or len(path) + len(text) <= LEAF_CHARACTERS_MAX
+        terms |= _remembered_leaf_terms(path, text) if is_short else _leaf_terms(path, text)
     return terms
+
+
+def _leaf_terms(path: str, text: str | None) -> frozenset[bytes]:
+    """Return the terms of a value of metadata and of the keys that lead to it."""
+    # A key's words are those of a path with it: what joins keys is part of no word.
+    words = encoded_words(path)
+    if text is None:
+        return _word_terms(words)
+    of_value, prefix = encoded_words(text), word_prefix("", path=path)
+    return _word_terms(words + of_value) | _fitting({prefix + word for word in of_value})
+
+
+_remembered_leaf_terms: Final = lru_cache(LEAVES_REMEMBERED)(_leaf_terms)
+
+
+def _word_terms(words: list[bytes]) -> frozenset[bytes]:
+    """Return the terms of words of any field."""
+    return _fitting({_WORD + word for word in words})
+
+
+def _fitting(terms: set[bytes]) -> frozenset[bytes]:
+    """Return terms of which the long ones are shortened."""
+    # Nearly none: so the others are not asked one by one.
+    if max(map(len, terms), default=0) <= limits.TERM_BYTES_MAX:
+        return frozenset(terms)
+    return frozenset(map(_shortened, terms))
+
+
+def _are_too_many(terms: frozenset[bytes]) -> bool:
+    """Tell whether a run has more terms than it may have, by number or by bytes."""
+    if len(terms) <= TERMS_BYTES_MAX // limits.TERM_BYTES_MAX:
+        return False
+    return len(terms) > limits.TERMS_MAX or sum(map(len, terms)) > TERMS_BYTES_MAX
 
 
 def _shortened(term: bytes) -> bytes:

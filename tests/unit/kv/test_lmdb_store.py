@@ -247,8 +247,9 @@ def test_a_cancelled_caller_does_not_stop_its_write(open_store: OpenLmdb, run: R
 
     async def cancel_both() -> None:
         running = asyncio.ensure_future(store.write(write_slowly))
-        waiting = asyncio.ensure_future(store.write(put(b"waiting")))
         await asyncio.to_thread(has_begun.wait)
+        waiting = asyncio.ensure_future(store.write(put(b"waiting")))
+        await asyncio.sleep(0)
         for task in (running, waiting):
             task.cancel()
         await asyncio.gather(running, waiting, return_exceptions=True)

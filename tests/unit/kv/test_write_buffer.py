@@ -40,6 +40,7 @@ def test_changes_name_each_key_once(buffer: WriteBuffer) -> None:
         deletes=(b"b",),
         deltas={b"n": 4},
         sequences=Sequences(revision=8, ordinal=4, time_us=START_US + 1),
+        write_bytes=1 + 1 + 1 + 8 + 1 + 1 + 8,
     )
 
 

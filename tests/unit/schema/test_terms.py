@@ -1,15 +1,18 @@
 """Terms: by what a run is found, how long they are, and how many."""
 
 import itertools
+from collections.abc import Mapping
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runindex_server import limits
 from runindex_server.kv.api import VALUE_BYTES_MAX
 from runindex_server.schema import terms
 from runindex_server.schema._generated import run_record_pb2 as pb
 from runindex_server.schema.run import Run, RunId, RunState
-from runindex_server.schema.terms import EVERY_RUN, PARTIAL, TERMS_BYTES_MAX, terms_of
+from runindex_server.schema.terms import EVERY_RUN, PARTIAL, TERMS_BYTES_MAX, terms_changed, terms_of
 from tests.support.search_world import make_run
 
 PARENT = RunId(b"p" * 16)
@@ -131,3 +134,59 @@ def test_a_run_with_very_long_terms_is_partial_too() -> None:
 
     assert PARTIAL in terms_of(make_run(metadata=long_paths))
     assert PARTIAL not in terms_of(make_run(metadata={"p": " ".join(words[:500])}))
+
+
+# Changes: words that fields have in common, so that one may go from here and stay there.
+
+WORDS = st.sampled_from(["active", "paused", "Failed", "gpt", "4", "straße", "x" * 70, "e\u0301", ""])
+TEXTS = st.lists(WORDS, max_size=3).map(" ".join)
+LEAVES = TEXTS | st.just(4.0) | st.booleans() | st.none()
+OBJECTS = st.recursive(
+    st.dictionaries(TEXTS, LEAVES | st.lists(LEAVES, max_size=2), max_size=3),
+    lambda objects: st.dictionaries(TEXTS, objects | LEAVES, max_size=2),
+    max_leaves=5,
+)
+
+
+@st.composite
+def changed_runs(draw: st.DrawFn) -> tuple[Run, Run]:
+    """Draw a run before and after a change, mostly with the same metadata, sometimes with very much of it."""
+    metadata = draw(OBJECTS)
+    if draw(st.integers(0, 9)) == 0:
+        metadata = {**metadata, "much": " ".join(map(str, range(draw(st.integers(100, 5_000)))))}
+    return _drawn_run(draw, metadata), _drawn_run(draw, metadata if draw(st.booleans()) else draw(OBJECTS))
+
+
+def _drawn_run(draw: st.DrawFn, metadata: Mapping[str, object]) -> Run:
+    return make_run(
+        state=draw(st.sampled_from(RunState)),
+        error=draw(st.none() | TEXTS),
+        tags=tuple(draw(st.lists(TEXTS.filter(bool), max_size=3, unique=True))),
+        metadata=metadata,
+    )
+
+
+@given(changed_runs())
+def test_a_change_leads_from_the_terms_before_to_those_after(runs: tuple[Run, Run]) -> None:
+    old, new = runs
+    added, removed = terms_changed(old, new)
+
+    assert (terms_of(old) - removed) | added == terms_of(new)
+    assert not removed & terms_of(new)
+    assert removed <= terms_of(old)
+
+
+def test_a_word_that_the_metadata_has_too_stays() -> None:
+    old = make_run(tags=("gpt",), metadata={"model": {"gpt": None}})
+    new = make_run(metadata={"model": {"gpt": None}})
+
+    assert terms_changed(old, new) == (frozenset(), frozenset({terms.tag("gpt")}))
+
+
+def test_who_has_so_little_text_is_not_partial() -> None:
+    """The shortest words that there can be, of different texts, under a path that is as long as it can be."""
+    letters = [chr(code) for code in range(0x4E00, 0x4E00 + terms.SURELY_COMPLETE_BYTES // 4)]
+    run = make_run(metadata={"k" * 24: " ".join(letters)})
+    assert len(run.metadata) > terms.SURELY_COMPLETE_BYTES * 0.9
+
+    assert PARTIAL not in terms_of(run)

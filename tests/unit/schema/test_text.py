@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runindex_server.schema.text import boolean_text, ends_in_word, number_text, words
+from runindex_server.schema.text import boolean_text, encoded_words, ends_in_word, number_text, words
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,17 @@ def test_words_are_words(text: str) -> None:
     for word in words(text):
         assert word
         assert words(f"({word})") in ([word], words(word))
+
+
+@given(st.text() | st.text(st.characters(codec="ascii")))
+def test_encoded_words_are_the_same_words(text: str) -> None:
+    assert [word.decode() for word in encoded_words(text)] == words(text)
+
+
+@given(st.text(), st.text())
+def test_texts_on_lines_of_their_own_have_their_own_words(first: str, second: str) -> None:
+    assert words(f"{first}\n{second}") == words(first) + words(second)
+    assert words(f"{first}.{second}") == words(first) + words(second)
 
 
 @pytest.mark.parametrize(
