@@ -11,6 +11,8 @@ MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
 PYTHON ?= python3
 # What `make test` passes on to pytest; for example `make test TESTS=tests/contract`.
 TESTS ?=
+# How many runs `make bench-scale` fills a store with.
+RUNS ?= 1000000
 
 BIN := .venv/bin
 # Wheels before sources, so that no compiler is needed where a wheel exists.
@@ -56,9 +58,13 @@ cov: setup ## Run all tests, and tell which branches none of them takes
 	$(BIN)/coverage run -m pytest $(TESTS)
 	$(BIN)/coverage report
 
-.PHONY: ratio
-ratio: setup ## Measure what a create costs beside an empty call
-	@$(BIN)/python -m benchmarks.ratio
+.PHONY: bench
+bench: setup ## Measure all methods beside an empty call, on 10,000 runs (five minutes)
+	@$(BIN)/python -m benchmarks.bench
+
+.PHONY: bench-scale
+bench-scale: setup ## Measure how all methods fare with very many runs: make bench-scale RUNS=1000000
+	@$(BIN)/python -m benchmarks.bench --name bench-scale --runs $(RUNS)
 
 .PHONY: upkeep
 upkeep: setup ## Measure compacting, verifying, backing up, restoring and shrinking 200,000 runs

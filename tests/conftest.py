@@ -19,6 +19,7 @@ from runindex_server.runs.bootstrap import initialise
 from tests.support.calls import Restart
 from tests.support.clock import ManualClock
 from tests.support.server import LoopThread, OpenStore, RunningServer, StartServer
+from tests.support.workers import LOOK_INSIDE, Pool, WorkersServer, pool_in
 
 pytest_plugins = ["tests.support.no_skips"]
 
@@ -44,10 +45,46 @@ def log(loop: LoopThread) -> Iterator[StringIO]:  # Which sets up the logs of th
     configure_logs("warning", "json")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the tests that run on a store on disk run on one that several processes serve."""
+    parser.addoption("--store", choices=["workers"], help="serve the store on disk by several processes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out tests in memory when several processes serve."""
+    if not config.getoption("--store"):
+        return
+    served = [item for item in items if _can_be_served(item)]
+    config.hook.pytest_deselected(items=[item for item in items if not _can_be_served(item)])
+    items[:] = served
+
+
+def _can_be_served(item: pytest.Item) -> bool:
+    """Tell whether a test can be served by other processes: it runs on disk, and looks at answers."""
+    if not isinstance(item, pytest.Function) or not hasattr(item, "callspec"):
+        return False
+    return item.callspec.params.get("store_kind") == "lmdb" and item.originalname not in LOOK_INSIDE
+
+
+@pytest.fixture(scope="session")
+def workers(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Pool | None]:
+    """Return the processes that serve; None when the tests' own does."""
+    if not request.config.getoption("--store"):
+        yield None
+        return
+    with pool_in(tmp_path_factory.mktemp("workers")) as pool:
+        yield pool
+
+
 @pytest.fixture
-def clock() -> ManualClock:
+def clock(workers: Pool | None) -> ManualClock:
     """Return the clock of the store and the server; it stands still."""
-    return ManualClock()
+    if workers is None:
+        return ManualClock()
+    workers.clock.restart()
+    return workers.clock
 
 
 @pytest.fixture(params=["memory", "lmdb"])
@@ -75,15 +112,19 @@ def _fatal() -> None:
 
 
 @pytest.fixture
-def start(loop: LoopThread, store_kind: str, clock: ManualClock, tmp_path: Path) -> Iterator[StartServer]:
+def start(
+    loop: LoopThread, store_kind: str, clock: ManualClock, workers: Pool | None, tmp_path: Path
+) -> Iterator[StartServer]:
     """Return what starts a server over a new store; all are stopped after the test."""
-    servers: list[RunningServer] = []
+    servers: list[RunningServer | WorkersServer] = []
 
-    def start_one(**options: Any) -> RunningServer:
+    def start_one(**options: Any) -> RunningServer | WorkersServer:
         data_dir = tmp_path / f"store-{len(servers)}"
-        server = RunningServer(loop, _opener(store_kind, clock, data_dir), clock=clock, **options)
-        servers.append(server)
-        return server
+        if workers is None:
+            servers.append(RunningServer(loop, _opener(store_kind, clock, data_dir), clock=clock, **options))
+        else:
+            servers.append(WorkersServer(loop, workers, data_dir, **options))
+        return servers[-1]
 
     yield start_one
     for server in servers:
@@ -99,7 +140,11 @@ def server(start: StartServer) -> RunningServer:
 @pytest.fixture
 def channel(server: RunningServer) -> Iterator[grpc.Channel]:
     """Return a channel to the server, for raw calls."""
-    with grpc.insecure_channel(server.target) as channel:
+    with (
+        server.channel()
+        if isinstance(server, WorkersServer)
+        else grpc.insecure_channel(server.target) as channel
+    ):
         yield channel
 
 

@@ -477,6 +477,16 @@ class StoreFull(RunIndexError):
         super().__init__("The store is full; delete runs or give it more room. Nothing was written.")
 
 
+class NotExecuted(RunIndexError):
+    """The deadline passed before the call was begun."""
+
+    reason = Reason.NOT_EXECUTED
+
+    def __init__(self) -> None:
+        """Nothing was read or written."""
+        super().__init__("The deadline passed before the call was executed. Nothing was written.")
+
+
 class Unavailable(RunIndexError):
     """The service cannot answer now; a retry helps.
 

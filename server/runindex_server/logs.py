@@ -13,8 +13,20 @@ LogFormat = Literal["json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
-def configure_logs(level: LogLevel, log_format: LogFormat) -> None:
-    """Send what is logged from `level` upwards to standard error, in a format."""
+def configure_logs(level: LogLevel, log_format: LogFormat, *, worker: int | None = None) -> None:
+    """Send what is logged from `level` upwards to standard error, in a format.
+
+    Args:
+        level: The least grave that is logged.
+        log_format: The format.
+        worker: The number of this process among several, to be told in each line.
+    """
+
+    def add_worker(_: object, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        if worker is not None:
+            line["worker"] = worker
+        return line
+
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if log_format == "json"
@@ -22,6 +34,7 @@ def configure_logs(level: LogLevel, log_format: LogFormat) -> None:
     )
     processors: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
+        add_worker,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.EventRenamer("event"),
     ]
@@ -30,7 +43,8 @@ def configure_logs(level: LogLevel, log_format: LogFormat) -> None:
     structlog.configure(
         processors=[*processors, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # A line is one write, so that those of several processes do not mix.
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
 

@@ -4,7 +4,7 @@
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -12,6 +12,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from runindex_server import limits
 
 GIB = 1024**3
+
+WORKERS_MAX: Final = 64
+"""All snapshots that so many processes have open at one time are fewer than LMDB keeps slots for."""
 
 
 class Settings(BaseSettings):
@@ -25,6 +28,12 @@ class Settings(BaseSettings):
     )
     data_dir: Path = Field(
         default=Path("data"), description="The folder of the store. Created when it does not exist."
+    )
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=WORKERS_MAX,
+        description="Processes that serve the store, at most 64. A supervisor keeps several of them going.",
     )
     insecure_allow_remote: bool = Field(
         default=False,
@@ -68,3 +77,10 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = Field(
         default="json", description="How it is logged: an object a line, or text for a person."
     )
+
+    def as_environment(self) -> dict[str, str]:
+        """Return the variables that make these settings in another process."""
+        return {
+            f"{self.model_config['env_prefix']}{name.upper()}": str(value)
+            for name, value in self.model_dump(mode="json").items()
+        }

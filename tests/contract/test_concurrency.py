@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 import grpc
+import pytest
 
 from runindex.v1 import run_index_pb2 as pb
 from tests.support.calls import (
@@ -33,6 +34,7 @@ from tests.support.calls import (
     struct,
     update,
 )
+from tests.support.server import LoopThread
 from tests.support.together import outcome_of, together
 
 CALLERS: Final = 8
@@ -282,3 +284,11 @@ def test_a_refused_condition_changes_nothing(stub: Stub) -> None:
         expectedVersion="1",
         currentVersion="2",
     )
+
+
+def test_a_call_whose_deadline_has_passed_is_not_executed(loop: LoopThread, stub: Stub) -> None:
+    with loop.held_up(), pytest.raises(grpc.RpcError) as refused:
+        stub.CreateRun(pb.CreateRunRequest(), timeout=0.05)
+
+    assert refused.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert list_ids(stub) == [DEFAULT]

@@ -1,9 +1,12 @@
 """Search over time: it follows every change, stops when its budget is spent, and takes any words."""
 
+from typing import Any
+
 import pytest
 
 from runindex.v1 import run_index_pb2 as pb
 from runindex_server.limits import TERM_BYTES_MAX, TERMS_MAX
+from runindex_server.search import effort
 from tests.support.calls import DEFAULT, Stub, archive, create, fail, ids, pause, search_ids, struct, update
 from tests.support.clock import DAY_US, HOUR_US, MINUTE_US, ManualClock
 from tests.support.server import RunningServer, StartServer
@@ -97,6 +100,57 @@ def test_without_candidates_no_budget_is_spent(start: StartServer) -> None:
 
     for query in ("tag:t", "word", "tag:t state:active word", "-tag:u tag:t"):
         assert search_ids(stub, query) == made[::-1]
+
+
+@pytest.mark.parametrize("query", ["tag:t", "word", '"a word"', "-state:failed", "wor*", "updated<1h"])
+@pytest.mark.parametrize("page_size", [0, 3, 1_000])
+def test_a_search_that_is_too_much_for_the_event_loop_finds_the_same(
+    server: RunningServer, stub: Stub, monkeypatch: pytest.MonkeyPatch, query: str, page_size: int
+) -> None:
+    """Page by page, whether it is done at once, given up half-way, or not begun there."""
+    made = [create(stub, tags=["t"], metadata={"k": f"a word {place}"}).run_id for place in range(20)]
+    server.run_jobs()
+    walks = set()
+
+    for work_max in (effort.BRIEF, 30, 0):
+        monkeypatch.setattr(effort, "BRIEF", work_max)
+        found: list[str] = []
+        token = ""
+        while not found or token:
+            request = pb.SearchRunsRequest(query=f"({query}) tag:t", page_size=page_size, page_token=token)
+            answer = stub.SearchRuns(request)
+            found += ids(answer)
+            token = answer.next_page_token
+            assert not answer.truncated
+        walks.add(tuple(found))
+
+    assert walks == {tuple(reversed(made))}
+
+
+def test_only_what_is_too_much_for_the_event_loop_leaves_it(
+    server: RunningServer, stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in range(200):
+        create(stub, tags=["t"], metadata={"k": f"one two {place}"})
+    server.run_jobs()
+    offloads = []
+    read = server.store.read
+
+    async def recorded(fn: Any, *, offload: bool = False) -> Any:
+        offloads.append(offload)
+        return await read(fn, offload=offload)
+
+    monkeypatch.setattr(server.store, "read", recorded)
+    for query, expected in (
+        ("tag:t one state:active", [False]),
+        ("nothing", [False]),
+        ('"one two"', [False]),
+        ('"two one"', [False, True]),
+        ('"two one" nothing', [False]),
+    ):
+        offloads.clear()
+        stub.SearchRuns(pb.SearchRunsRequest(query=query))
+        assert offloads == expected
 
 
 @pytest.mark.parametrize("merged", [False, True])

@@ -13,6 +13,9 @@ from runindex.v1.run_index_pb2_grpc import RunIndexStub
 from tests.support.calls import struct
 
 WAIT_S: Final = 30.0
+OWN_CONNECTION: Final = (("grpc.use_local_subchannel_pool", 1),)
+"""For a channel that does not share the connection of others to the same address."""
+
 LOST_CODES: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN)
 """How a call ends whose server is gone."""
 
@@ -76,8 +79,8 @@ class LedgerClient:
         self._requests = 0
 
     def work(self, target: str, acknowledgements: Acknowledgements) -> None:
-        """Write until a call is lost. Runs in a thread of its own."""
-        with grpc.insecure_channel(target) as channel:
+        """Write until a call is lost. Runs in a thread of its own, over a connection of its own."""
+        with grpc.insecure_channel(target, options=OWN_CONNECTION) as channel:
             stub = RunIndexStub(channel)
             while True:
                 self.pending = self._next()

@@ -1,7 +1,7 @@
 """Search: whatever was written, and how much of it is merged, the term index answers as the records do."""
 
 from collections.abc import Coroutine
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import cache
 from random import Random
@@ -17,7 +17,8 @@ from runindex_server.jobs import merge
 from runindex_server.kv.api import ReadTxn
 from runindex_server.schema.run import DEFAULT_RUN_ID, Run, RunId, RunState
 from runindex_server.schema.text import words
-from runindex_server.search import index, overlay, planner
+from runindex_server.search import decoded, index, overlay, planner
+from runindex_server.search.effort import TooMuchWork
 from runindex_server.search.expression import (
     And,
     Created,
@@ -48,10 +49,14 @@ BOUNDS: Final = (
     (merge, "POSTINGS_MAX", 24),
     (merge, "WRITE_BYTES_MAX", 8 * merge.ROW_BYTES_MAX),
     (merge, "LAG_MAX", 2),
-    (overlay, "SPENT_CHANGES_MAX", 2),
+    (overlay, "SEGMENT_CHANGES_MAX", 2),
+    (overlay, "HELD_BYTES_MAX", 40 * overlay.TERM_BYTES),
+    (overlay, "UNSORTED_TERMS_MAX", 3),
+    (decoded, "DECODED_BYTES_MAX", 8 * decoded.ENTRY_BYTES),
     (planner, "ID_PREFIX_RUNS_MAX", 2),
     (index, "RECORDS_READ_AT_ONCE", 2),
     (index, "RECORD_UNIT_BYTES", 128),
+    (index, "OFFSETS_LISTED_MAX", 3),
 )
 """The bounds of search and merging, so low that small worlds pass them."""
 
@@ -303,6 +308,10 @@ class SearchMachine(RuleBasedStateMachine):
         expected = find(NaiveSearch(), txn, expression, **asked)
         note(f"expected {expected}")
 
+        # Given up for too much work, a search may leave behind what the next ones find.
+        for work_max in (3, 12, 48):
+            with suppress(TooMuchWork):
+                assert find(self.index, txn, expression, wanted=1, work_max=work_max, **asked) == expected
         for searched in (self.index, TermIndex()):
             assert find(searched, txn, expression, **asked) == expected
 

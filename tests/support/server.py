@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -36,6 +37,22 @@ class LoopThread:
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the loop and return its result, from any other thread."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(WAIT_S)
+
+    @contextmanager
+    def held_up(self) -> Iterator[None]:
+        """Let nothing run on the loop."""
+        is_held, may_go_on = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            is_held.set()
+            assert may_go_on.wait(WAIT_S)
+
+        self._loop.call_soon_threadsafe(hold)
+        assert is_held.wait(WAIT_S)
+        try:
+            yield
+        finally:
+            may_go_on.set()
 
     def close(self) -> None:
         """Stop the loop and wait for the thread."""

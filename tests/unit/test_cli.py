@@ -13,9 +13,13 @@ from typer.testing import CliRunner
 
 from runindex_server import __version__, cli
 from runindex_server.cli import exits, server
-from runindex_server.settings import Settings
+from runindex_server.kv.guard import DataFileForeign
+from runindex_server.settings import WORKERS_MAX, Settings
 
 WAIT_S = 30
+
+with_workers = pytest.mark.parametrize("workers", ["1", "2"])
+"""For what does not depend on how many processes serve."""
 
 Serve = Callable[..., subprocess.Popen[str]]
 
@@ -110,6 +114,8 @@ def test_what_is_no_address_is_refused(address: str) -> None:
         ("--default-retention", "keep_latest_n=0", "RUNINDEX_DEFAULT_RETENTION"),
         ("--retention-interval-s", "-1", "RUNINDEX_RETENTION_INTERVAL_S"),
         ("--drain-s", "-1", "RUNINDEX_DRAIN_S"),
+        ("--workers", "0", "RUNINDEX_WORKERS"),
+        ("--workers", str(WORKERS_MAX + 1), "RUNINDEX_WORKERS"),
         ("--log-level", "loud", "RUNINDEX_LOG_LEVEL"),
         ("--log-format", "xml", "RUNINDEX_LOG_FORMAT"),
     ],
@@ -123,9 +129,10 @@ def test_a_setting_out_of_bounds_is_refused_by_name(flag: str, value: str, name:
     assert value in output
 
 
+@with_workers
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_with_0(serve: Serve, number: signal.Signals) -> None:
-    process = serve("--address", "127.0.0.1:0")
+def test_a_signal_ends_it_with_0(serve: Serve, number: signal.Signals, workers: str) -> None:
+    process = serve("--address", "127.0.0.1:0", "--workers", workers)
     address_of(process)
     process.send_signal(number)
     _, log = process.communicate(timeout=WAIT_S)
@@ -134,8 +141,9 @@ def test_a_signal_ends_it_with_0(serve: Serve, number: signal.Signals) -> None:
     assert '"event": "stopped"' in log
 
 
-def test_health_tells_whether_a_server_serves(serve: Serve) -> None:
-    process = serve(RUNINDEX_ADDRESS="127.0.0.1:0")
+@with_workers
+def test_health_tells_whether_a_server_serves(serve: Serve, workers: str) -> None:
+    process = serve(RUNINDEX_ADDRESS="127.0.0.1:0", RUNINDEX_WORKERS=workers)
     address = address_of(process)
 
     assert run("health", "--address", address) == (0, "SERVING\n")
@@ -146,10 +154,13 @@ def test_health_tells_whether_a_server_serves(serve: Serve) -> None:
     assert run("health", "--address", address) == (exits.EXIT_REFUSED, "UNREACHABLE\n")
 
 
-def test_a_second_server_on_the_same_store_is_refused_with_the_holder(serve: Serve) -> None:
-    first = serve("--address", "127.0.0.1:0")
+@pytest.mark.parametrize(("first_workers", "workers"), [("1", "1"), ("1", "2"), ("2", "1")])
+def test_a_second_server_on_the_same_store_is_refused_with_the_holder(
+    serve: Serve, first_workers: str, workers: str
+) -> None:
+    first = serve("--address", "127.0.0.1:0", "--workers", first_workers)
     address_of(first)
-    second = serve("--address", "127.0.0.1:0")
+    second = serve("--address", "127.0.0.1:0", "--workers", workers)
     _, told = second.communicate(timeout=WAIT_S)
 
     assert second.returncode == exits.EXIT_REFUSED
@@ -157,25 +168,53 @@ def test_a_second_server_on_the_same_store_is_refused_with_the_holder(serve: Ser
     assert "Traceback" not in told
 
 
-def test_a_second_server_on_the_same_port_is_refused(serve: Serve, tmp_path: Path) -> None:
-    address = address_of(serve("--address", "127.0.0.1:0"))
-    second = serve("--address", address, "--data-dir", str(tmp_path / "other"))
+@pytest.mark.parametrize(("first_workers", "workers"), [("1", "1"), ("1", "2"), ("2", "1")])
+def test_a_second_server_on_the_same_port_is_refused(
+    serve: Serve, tmp_path: Path, first_workers: str, workers: str
+) -> None:
+    address = address_of(serve("--address", "127.0.0.1:0", "--workers", first_workers))
+    second = serve("--address", address, "--data-dir", str(tmp_path / "other"), "--workers", workers)
     _, told = second.communicate(timeout=WAIT_S)
 
     assert second.returncode == exits.EXIT_REFUSED
     assert told == f"cannot listen on {address}: is another server running there?\n"
 
 
-def test_a_foreign_file_in_the_place_of_the_store_is_refused(serve: Serve, tmp_path: Path) -> None:
+@with_workers
+def test_a_foreign_file_in_the_place_of_the_store_is_refused(
+    serve: Serve, tmp_path: Path, workers: str
+) -> None:
     store = tmp_path / "data" / "store"
     store.mkdir(parents=True)
     (store / "data.mdb").write_bytes(b"something else" * 1_000)
-    process = serve("--address", "127.0.0.1:0")
+    process = serve("--address", "127.0.0.1:0", "--workers", workers, "--log-level", "warning")
     _, told = process.communicate(timeout=WAIT_S)
 
     assert process.returncode == exits.EXIT_REFUSED
-    assert "data.mdb" in told
+    assert told == str(DataFileForeign(store / "data.mdb", "does not begin as one")) + "\n"
     assert "Traceback" not in told
+
+
+def test_settings_reach_other_processes_as_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(
+        address="[::1]:0",
+        data_dir=Path("else where"),
+        workers=3,
+        insecure_allow_remote=True,
+        map_bytes=2**30,
+        search_budget_records=7,
+        request_id_retention_s=100_000,
+        default_retention="keep_duration=30d",
+        retention_interval_s=0,
+        drain_s=0.25,
+        log_level="debug",
+        log_format="console",
+    )
+    assert all(getattr(settings, name) != field.default for name, field in Settings.model_fields.items())
+    for name, value in settings.as_environment().items():
+        monkeypatch.setenv(name, value)
+
+    assert Settings() == settings
 
 
 def test_version() -> None:

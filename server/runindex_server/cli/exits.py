@@ -4,17 +4,15 @@ from typing import Final, NoReturn
 
 import typer
 
-EXIT_REFUSED: Final = 1
-"""The command could not do its work: the store, the address, a file or a setting is refused."""
+from runindex_server.exit_codes import EXIT_FATAL, EXIT_REFUSED
+
+__all__ = ["EXIT_DRIFTED", "EXIT_FATAL", "EXIT_INSECURE", "EXIT_NOT_VERIFIED", "EXIT_REFUSED", "exit_with"]
 
 EXIT_DRIFTED: Final = 1
 """Verification found something that does not follow from the records."""
 
 EXIT_NOT_VERIFIED: Final = 2
 """Verification could not run to its end, and says nothing of the store."""
-
-EXIT_FATAL: Final = 70
-"""The disk failed during a commit: start again and find out what was kept."""
 
 EXIT_INSECURE: Final = 78
 """It would have listened where other machines reach it, without being told so."""

@@ -3,8 +3,10 @@
 import asyncio
 import os
 import signal
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, NoReturn
 
 import typer
 import uvloop
@@ -13,19 +15,16 @@ from runindex_server import __version__
 from runindex_server.cli.exits import EXIT_FATAL, EXIT_INSECURE, EXIT_REFUSED, exit_with
 from runindex_server.cli.faults import fault_text
 from runindex_server.cli.options import DEFAULT_ADDRESS, Address, flag, load_settings
+from runindex_server.cli.serving import FAULTS, Part, Stopping, serve_until_asked
 from runindex_server.clock import SystemClock
-from runindex_server.errors import StoreCorrupt, StoreFull
-from runindex_server.kv.guard import StoreRefused
-from runindex_server.kv.lmdb_store import open_lmdb
-from runindex_server.logs import configure_logs, get_logger
+from runindex_server.greeting import greet
+from runindex_server.kv.lmdb_store import LmdbStore, open_lmdb
+from runindex_server.logs import configure_logs
 from runindex_server.rpc.address import InvalidAddress, is_loopback
 from runindex_server.rpc.health_check import check_health
-from runindex_server.rpc.server import AddressInUse, Options, Server, start_server
+from runindex_server.rpc.server import Server
 from runindex_server.runs.bootstrap import initialise
-from runindex_server.schema.header import StorageVersionUnknown
-from runindex_server.schema.migrations import migrate
 from runindex_server.schema.policy_text import PolicyRefused, parse_policy
-from runindex_server.schema.run import RetentionPolicy
 from runindex_server.settings import Settings
 
 REMOTE_REFUSED: Final = """\
@@ -34,19 +33,12 @@ reaches it can read, change and delete every run. Listen on loopback (--address 
 you mean it: --insecure-allow-remote (RUNINDEX_INSECURE_ALLOW_REMOTE=true), on a network that you trust.
 """
 
-WELCOME: Final = """\
-RunIndex {version} listens on {address}; its store is in {data_dir}. Ctrl-C stops it.
-
-  grpcurl -plaintext {address} list
-  grpcurl -plaintext -d '{{"tags": ["hello"]}}' {address} runindex.v1.RunIndex/CreateRun
-  grpcurl -plaintext {address} runindex.v1.RunIndex/ListRuns
-"""
-
 
 def serve(  # noqa: PLR0913  # One argument for each setting; a test holds them equal.
     *,
     address: Annotated[str | None, flag("address")] = None,
     data_dir: Annotated[Path | None, flag("data_dir")] = None,
+    workers: Annotated[int | None, flag("workers")] = None,
     insecure_allow_remote: Annotated[bool | None, flag("insecure_allow_remote")] = None,
     map_bytes: Annotated[int | None, flag("map_bytes")] = None,
     search_budget_records: Annotated[int | None, flag("search_budget_records")] = None,
@@ -61,18 +53,20 @@ def serve(  # noqa: PLR0913  # One argument for each setting; a test holds them 
     settings = load_settings(locals())
     try:
         remote = not is_loopback(settings.address)
-        policy = parse_policy(settings.default_retention)
+        parse_policy(settings.default_retention)
     except InvalidAddress as error:
         exit_with(str(error))
     except PolicyRefused as error:
         exit_with(f"--default-retention (RUNINDEX_DEFAULT_RETENTION): {error}")
     if remote and not settings.insecure_allow_remote:
         exit_with(REMOTE_REFUSED.format(address=settings.address), EXIT_INSECURE)
+    if settings.workers > 1:
+        _become_supervisor(settings)
     os.umask(0o077)
     configure_logs(settings.log_level, settings.log_format)
     try:
-        code = uvloop.run(_serve(settings, policy))
-    except (StoreRefused, StorageVersionUnknown, StoreCorrupt, StoreFull, AddressInUse) as error:
+        code = uvloop.run(_serve(settings))
+    except FAULTS as error:
         exit_with(fault_text(settings.data_dir, error))
     raise typer.Exit(code)
 
@@ -89,57 +83,33 @@ def version() -> None:
     typer.echo(__version__)
 
 
-async def _serve(settings: Settings, default_retention: RetentionPolicy) -> int:
+def _become_supervisor(settings: Settings) -> NoReturn:
+    """Go on as the supervisor, in the same process but without what this one has loaded."""
+    command = [sys.executable, "-P", "-m", "runindex_server.supervisor"]
+    os.execve(command[0], command, {**os.environ, **settings.as_environment()})  # noqa: S606  # None is needed.
+
+
+async def _serve(settings: Settings) -> int:
     """Serve until a signal or a fatal fault; return the exit code."""
-    loop = asyncio.get_running_loop()
-    stopped: asyncio.Future[int] = loop.create_future()
+    stopping = Stopping()
 
-    def stop(code: int) -> None:
-        if not stopped.done():
-            stopped.set_result(code)
-        elif code == 0:  # A second signal does not wait for anything.
-            os._exit(EXIT_FATAL)
-
-    def stop_fatally() -> None:
-        loop.call_soon_threadsafe(stop, EXIT_FATAL)
-
-    clock = SystemClock()
-    store = open_lmdb(
-        settings.data_dir,
-        clock=clock,
-        map_bytes=settings.map_bytes,
-        initialise=initialise,
-        on_fatal=stop_fatally,
-    )
-    try:
-        await migrate(store, progress=get_logger(__name__).info)
-        server = await start_server(
-            store,
-            address=settings.address,
-            clock=clock,
-            options=Options(
-                search_budget_records=settings.search_budget_records,
-                request_id_retention_s=settings.request_id_retention_s,
-                default_retention=default_retention,
-                retention_interval_s=settings.retention_interval_s,
-            ),
+    def open_store(on_fatal: Callable[[], None]) -> LmdbStore:
+        return open_lmdb(
+            settings.data_dir,
+            clock=SystemClock(),
+            map_bytes=settings.map_bytes,
+            initialise=initialise,
+            on_fatal=on_fatal,
         )
+
+    def on_signal() -> None:
+        if stopping.is_asked:  # A second signal does not wait for anything.
+            os._exit(EXIT_FATAL)
+        stopping.ask()
+
+    def on_ready(server: Server) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop, 0)
-        _welcome(server, settings)
-        code = await stopped
-        await server.stop(settings.drain_s)
-    finally:
-        await store.close()
-    get_logger(__name__).info("stopped", code=code)
-    return code
+            asyncio.get_running_loop().add_signal_handler(number, on_signal)
+        greet(server.address, settings, is_remote=not is_loopback(settings.address))
 
-
-def _welcome(server: Server, settings: Settings) -> None:
-    """Say where the server listens: to a person how to call it, and to the log."""
-    typer.echo(
-        WELCOME.format(version=__version__, address=server.address, data_dir=settings.data_dir.resolve())
-    )
-    get_logger(__name__).info("serving", address=server.address, version=__version__)
-    if not is_loopback(settings.address):
-        get_logger(__name__).warning("reachable by other machines, without authentication")
+    return await serve_until_asked(open_store, settings, Part(address=settings.address), stopping, on_ready)

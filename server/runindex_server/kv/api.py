@@ -26,9 +26,6 @@ VALUE_BYTES_MAX: Final = 272 * 1024
 WRITE_BYTES_MAX: Final = 2 * 1024 * 1024
 """Keys and values of one write. Bounds what one caller can make its neighbours in a commit wait for."""
 
-COUNTER_BYTES: Final = 8
-"""A counter's row."""
-
 
 class ReadTxn(Protocol):
     """One snapshot of the store.
@@ -134,6 +131,7 @@ class Store(Protocol):
         Raises:
             RunIndexError: What `fn` raised, with the revision that it saw.
             StoreCorrupt: The engine found its own file damaged.
+            Overloaded: Too many snapshots are open.
         """
         ...
 
@@ -180,7 +178,7 @@ def check_row(key: bytes, value: bytes) -> None:
 
 def encode_counter(count: int) -> bytes:
     """Return a counter as a scan shows it: 8 bytes, big-endian, signed."""
-    return count.to_bytes(COUNTER_BYTES, "big", signed=True)
+    return count.to_bytes(8, "big", signed=True)
 
 
 def decode_counter(value: bytes) -> int:
@@ -189,7 +187,7 @@ def decode_counter(value: bytes) -> int:
     Raises:
         ValueError: Not 8 bytes.
     """
-    if len(value) != COUNTER_BYTES:
-        msg = f"a counter has {COUNTER_BYTES} bytes, not {len(value)}"
+    if len(value) != 8:
+        msg = f"a counter has 8 bytes, not {len(value)}"
         raise ValueError(msg)
     return int.from_bytes(value, "big", signed=True)

@@ -12,24 +12,24 @@ from runindex_server.kv.lmdb_copy import LmdbCopy
 from runindex_server.kv.lmdb_environment import LmdbEnvironment
 
 COPY_NAME: Final = "copy.unfinished"
-"""Where a copy is made; it loses the name at once."""
+"""Where a copy is made; it loses the name at once. Where several processes copy, each adds its own id."""
 
 
 class LmdbEngine:
     """A `kv.engine.Engine` over an open environment."""
 
     def __init__(
-        self, environment: LmdbEnvironment, directory: Path, *, refuse_when_stopped: Callable[[], None]
+        self, environment: LmdbEnvironment, copy_path: Path, *, refuse_when_stopped: Callable[[], None]
     ) -> None:
         """Take the environment, and where copies are made.
 
         Args:
             environment: Stays the store's to close, after `close`.
-            directory: On the disk that has room for a copy.
+            copy_path: Where copies are made, by this process alone.
             refuse_when_stopped: Raises StoreClosed when the store is closed.
         """
         self._environment = environment
-        self._path = directory / COPY_NAME
+        self._path = copy_path
         self._refuse_when_stopped = refuse_when_stopped
         self._copier = ThreadPoolExecutor(1, thread_name_prefix="store-copier")
 

@@ -7,7 +7,7 @@ thread: who calls `write` sees to it that only one does.
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 import lmdb
 
 from runindex_server.clock import Clock
-from runindex_server.errors import CommitOutcomeUnknown, StoreCorrupt, StoreFull
+from runindex_server.errors import CommitOutcomeUnknown, Overloaded, StoreCorrupt, StoreFull
 from runindex_server.kv.api import WriteTxn
 from runindex_server.kv.engine import Readers, Sizes
 from runindex_server.kv.group_commit import Outcome, WriteFunction
@@ -32,6 +32,7 @@ from runindex_server.kv.lmdb_snapshots import (
 )
 from runindex_server.kv.transaction import run_transaction
 from runindex_server.kv.write_buffer import Changes, Sequences, WriteBuffer, counter_rows
+from runindex_server.kv.write_watch import UNWATCHED, WriteWatch
 
 T = TypeVar("T")
 
@@ -57,13 +58,16 @@ _FULL_CODES: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 class LmdbEnvironment(LmdbSnapshots):
     """An open environment. Not to be used by a forked process, nor opened twice in one."""
 
-    def __init__(self, directory: Path, *, map_bytes: int, create: bool) -> None:
+    def __init__(
+        self, directory: Path, *, map_bytes: int, create: bool, watch: WriteWatch = UNWATCHED
+    ) -> None:
         """Open it.
 
         Args:
             directory: Where `data.mdb` and `lock.mdb` are.
             map_bytes: Address space to set aside: what the file can grow to. The same in all processes.
             create: Whether it is new.
+            watch: Is told while this process keeps others from writing.
 
         Raises:
             EngineRefused: The engine cannot open it.
@@ -71,6 +75,7 @@ class LmdbEnvironment(LmdbSnapshots):
         """
         self._directory = directory
         self._map_bytes = map_bytes
+        self._watch = watch
         try:
             env = lmdb.open(
                 str(directory),
@@ -93,8 +98,7 @@ class LmdbEnvironment(LmdbSnapshots):
         except lmdb.Error as error:
             raise EngineRefused(directory, str(error)) from error
         try:
-            rows = env.open_db(ROWS_NAME, create=create)
-            sequences = env.open_db(SEQUENCES_NAME, create=create)
+            rows, sequences = (env.open_db(name, create=create) for name in (ROWS_NAME, SEQUENCES_NAME))
             env.reader_check()
         except lmdb.NotFoundError as error:
             env.close()
@@ -148,6 +152,7 @@ class LmdbEnvironment(LmdbSnapshots):
         """
         with self._commit_errors_told():
             txn = self._env.begin(write=True)
+        self._watch.begin()
         try:
             outcomes, sequences = self._run_group(fns, txn, clock, revisions_skipped)
             if sequences is not None:
@@ -158,6 +163,7 @@ class LmdbEnvironment(LmdbSnapshots):
         finally:
             # Does nothing after a commit.
             txn.abort()
+            self._watch.end()
 
     def _run_group(
         self,
@@ -169,14 +175,16 @@ class LmdbEnvironment(LmdbSnapshots):
         """Run functions, apply what they write, and return what they came to; the sequences if any wrote."""
         with _damage_told():
             sequences = self._read_sequences(txn)
+        with self._commit_errors_told():
+            is_full = self._is_full(txn)
         sequences = replace(sequences, revision=sequences.revision + revisions_skipped)
+        reads = LmdbReadTxn(txn, self._rows, sequences.revision)
         outcomes: list[Outcome] = []
         group_bytes, written = 0, None
         for fn in fns:
             try:
-                result, changes, counters = self._prepare(fn, txn, clock, sequences)
-            except CommitOutcomeUnknown:
-                raise
+                buffer = WriteBuffer(reads, sequences, clock=clock)
+                result, changes, counters = _prepare(fn, buffer, reads, is_full=is_full)
             except Exception as error:  # noqa: BLE001  # Whatever it is, it is this one's own.
                 outcomes.append(Outcome(error=error))
                 continue
@@ -193,7 +201,7 @@ class LmdbEnvironment(LmdbSnapshots):
     def sizes(self) -> Sizes:
         """Return how large the store is. Read-only."""
         info = self._env.info()
-        with self._env.begin() as txn:
+        with self._begin() as txn:
             stats = [self._env.stat(), txn.stat(self._rows), txn.stat(self._sequences)]
         pages = sum(stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"] for stat in stats)
         page_bytes = stats[0]["psize"]
@@ -221,12 +229,15 @@ class LmdbEnvironment(LmdbSnapshots):
 
         Raises:
             StoreFull: There is no room for it on the disk.
+            Overloaded: Too many snapshots are open.
         """
         room = shutil.disk_usage(self._directory).free - COPY_DISK_FREE_BYTES_MIN
         if self.sizes().used > room:
             raise StoreFull
         try:
             self._copy(fd)
+        except lmdb.ReadersFullError as error:
+            raise Overloaded("a snapshot") from error
         except lmdb.Error as error:
             if self._tells_full(error):
                 raise StoreFull from error
@@ -241,40 +252,30 @@ class LmdbEnvironment(LmdbSnapshots):
             os.lseek(fd, 0, os.SEEK_SET)
             self._env.copyfd(fd)
 
-    def _prepare(
-        self, fn: Callable[[WriteTxn], T], txn: "lmdb.Transaction[bytes]", clock: Clock, sequences: Sequences
-    ) -> tuple[T, Changes | None, dict[bytes, bytes | None]]:
-        """Run `fn` and return its result and what is to be written: after it, only the engine can fail."""
-        with _damage_told():
-            reads = LmdbReadTxn(txn, self._rows, sequences.revision)
-            buffer = WriteBuffer(reads, sequences, clock=clock)
-            result = run_transaction(fn, buffer)
-            changes = buffer.finish()
-            counters = {} if changes is None else counter_rows(changes.deltas, reads)
-        if changes is not None:
-            with self._commit_errors_told():
-                self._refuse_growth_when_full(txn, changes)
-        return result, changes, counters
-
     def _apply(
-        self, txn: "lmdb.Transaction[bytes]", changes: Changes, counters: dict[bytes, bytes | None]
+        self, txn: "lmdb.Transaction[bytes]", changes: Changes, counters: Mapping[bytes, bytes | None]
     ) -> None:
-        for key in changes.deletes:
+        puts = list(changes.puts.items())
+        deletes = [*changes.deletes]
+        for key, value in counters.items():
+            if value is None:
+                deletes.append(key)
+            else:
+                puts.append((key, value))
+        for key in deletes:
             txn.delete(key, db=self._rows)
-        for rows in (changes.puts, counters):
-            for key, value in rows.items():
-                if value is None:
-                    txn.delete(key, db=self._rows)
-                else:
-                    txn.put(key, value, db=self._rows)
+        # All in one call of the engine: half the time of one call for each.
+        with txn.cursor(db=self._rows) as cursor:
+            cursor.putmulti(puts)
 
-    def _refuse_growth_when_full(self, txn: "lmdb.Transaction[bytes]", changes: Changes) -> None:
-        if changes.deletes or self._env.info()["last_pgno"] < self._growth_pages_max:
-            return
+    def _is_full(self, txn: "lmdb.Transaction[bytes]") -> bool:
+        """Tell whether so much of the map is in use that only writes that also delete are taken."""
+        if self._env.info()["last_pgno"] < self._growth_pages_max:
+            return False
         # Pages once used and free again count in the file's size, but not here.
         stat = txn.stat(self._rows)
-        if stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"] >= self._growth_pages_max:
-            raise StoreFull
+        pages = stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
+        return pages >= self._growth_pages_max
 
     @contextmanager
     def _commit_errors_told(self) -> Iterator[None]:
@@ -302,6 +303,19 @@ class LmdbEnvironment(LmdbSnapshots):
         except lmdb.Error:
             return True
         return False
+
+
+def _prepare(
+    fn: Callable[[WriteTxn], T], buffer: WriteBuffer, reads: LmdbReadTxn, *, is_full: bool
+) -> tuple[T, Changes | None, Mapping[bytes, bytes | None]]:
+    """Run `fn` and return its result and what is to be written: after it, only the engine can fail."""
+    with _damage_told():
+        result = run_transaction(fn, buffer)
+        changes = buffer.finish()
+        counters = {} if changes is None else counter_rows(changes.deltas, reads)
+    if is_full and changes is not None and not changes.deletes:
+        raise StoreFull
+    return result, changes, counters
 
 
 @contextmanager

@@ -19,8 +19,8 @@ from runindex_server.kv.guard import NoRoom, TargetNotEmpty, guard_data_file, gu
 from runindex_server.kv.lmdb_environment import LmdbEnvironment
 from runindex_server.kv.lmdb_file import LmdbFile
 from runindex_server.kv.lmdb_snapshots import DATA_FILE_NAME
-from runindex_server.kv.lmdb_store import LOCK_NAME, RESTORING_NAME, STORE_NAME, LmdbStore
-from runindex_server.kv.lock_file import held
+from runindex_server.kv.lmdb_store import RESTORING_NAME, LmdbStore
+from runindex_server.kv.lock_file import LOCK_NAME, STORE_NAME, held
 
 REVISIONS_SKIPPED: Final = 2**30
 """The lost store may have given out revisions after the backup; none of them is given out again. More than a

@@ -16,13 +16,11 @@ from runindex_server.kv.lmdb_copy import open_read_only
 from runindex_server.kv.lmdb_environment import LmdbEnvironment
 from runindex_server.kv.lmdb_snapshots import DATA_FILE_NAME, LmdbSnapshots
 from runindex_server.kv.lmdb_store import (
-    LOCK_NAME,
     SHRUNK_NAME,
-    STORE_NAME,
     refuse_unfinished_restore,
     remove_leftovers,
 )
-from runindex_server.kv.lock_file import held
+from runindex_server.kv.lock_file import LOCK_NAME, STORE_NAME, held
 
 
 def shrink(data_dir: Path, *, map_bytes: int) -> tuple[Sizes, Sizes]:

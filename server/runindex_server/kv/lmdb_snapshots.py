@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 import lmdb
 
-from runindex_server.errors import StoreCorrupt
+from runindex_server.errors import Overloaded, StoreCorrupt
 from runindex_server.kv.api import ReadTxn
 from runindex_server.kv.lmdb_read_txn import LmdbReadTxn
 from runindex_server.kv.transaction import run_transaction
@@ -46,21 +46,46 @@ class LmdbSnapshots:
         Raises:
             RunIndexError: What `fn` raised, with the revision that it saw.
             StoreCorrupt: The engine found its file damaged.
+            Overloaded: Too many snapshots are open.
         """
         try:
             with self._env.begin() as txn:
                 return self._run_read(fn, txn)
         except DAMAGE as error:
             raise StoreCorrupt(str(error)) from error
+        except lmdb.ReadersFullError as error:
+            self._free_slots(error)
+            return self.read(fn)
 
     def entry_counts(self) -> tuple[int, int]:
         """Return how many rows each of the two databases has, counters and sequences included. Read-only."""
-        with self._env.begin() as txn:
+        with self._begin() as txn:
             return txn.stat(self._rows)["entries"], txn.stat(self._sequences)["entries"]
 
     def close(self) -> None:
         """Release the engine; again does nothing. No transaction may be running."""
         self._env.close()
+
+    def _begin(self) -> "lmdb.Transaction[bytes]":
+        """Begin a snapshot.
+
+        Raises:
+            Overloaded: Too many are open.
+        """
+        try:
+            return self._env.begin()
+        except lmdb.ReadersFullError as error:
+            self._free_slots(error)
+            return self._begin()
+
+    def _free_slots(self, error: lmdb.ReadersFullError) -> None:
+        """Free the slots of processes that were killed with a snapshot open.
+
+        Raises:
+            Overloaded: There are none.
+        """
+        if not self._env.reader_check():
+            raise Overloaded("a snapshot") from error
 
     def _run_read(self, fn: Callable[[ReadTxn], T], txn: "lmdb.Transaction[bytes]") -> T:
         reads = LmdbReadTxn(txn, self._rows, self._read_sequences(txn).revision)

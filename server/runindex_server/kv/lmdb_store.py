@@ -1,4 +1,4 @@
-"""The embedded store: LMDB in a data directory that this process alone holds.
+"""The embedded store: LMDB in a data directory that this process holds, alone or with others of one server.
 
 Reads run on the event loop, writes on one thread of their own. When the outcome of a commit is unknown the
 store stops for good: a process that starts afresh reads what the disk really holds.
@@ -10,27 +10,30 @@ import shutil
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
 from runindex_server.clock import Clock
 from runindex_server.errors import CommitOutcomeUnknown, StoreClosed
 from runindex_server.kv.api import ReadTxn, WriteTxn
-from runindex_server.kv.directory import make_directory, sync_path
+from runindex_server.kv.directory import sync_path
 from runindex_server.kv.group_commit import GroupCommit, Outcome, WriteFunction
-from runindex_server.kv.guard import RestoreUnfinished, guard_data_file, guard_file_system
+from runindex_server.kv.guard import RestoreUnfinished, StoreRefused, guard_data_file
 from runindex_server.kv.lmdb_engine import COPY_NAME, LmdbEngine
 from runindex_server.kv.lmdb_environment import LmdbEnvironment
 from runindex_server.kv.lmdb_snapshots import DATA_FILE_NAME
-from runindex_server.kv.lock_file import LockFile
+from runindex_server.kv.lock_file import STORE_NAME, LockFile
+from runindex_server.kv.write_watch import UNWATCHED, WriteWatch
 
 T = TypeVar("T")
 
 OFFLOADED_READS_MAX: Final = 4
 """Offloaded reads that run at one time; more wait for their turn."""
 
-LOCK_NAME: Final = "LOCK"
-STORE_NAME: Final = "store"
+GUARD_TRIES_MAX: Final = 20
+"""Looks at a file that others write. One goes wrong when two commits come while it reads the free pages."""
+
 UNFINISHED_NAME: Final = "store.unfinished"
 RESTORING_NAME: Final = "store.restoring"
 SHRUNK_NAME: Final = "data.mdb.shrunk"
@@ -53,7 +56,8 @@ class LmdbStore:
         Args:
             environment: Open.
             directory: Its own.
-            lock: On the data directory, to release at the end; None when somebody else sees to that.
+            lock: On the data directory, to release at the end; None when somebody else sees to that, and
+                other processes may have the store open.
             clock: The wall clock.
             on_fatal: As in `open_lmdb`.
         """
@@ -65,7 +69,10 @@ class LmdbStore:
         self._is_closed = False
         self._has_failed = False
         self._release_lock = threading.Lock()
-        self._engine = LmdbEngine(environment, directory, refuse_when_stopped=self._refuse_when_stopped)
+        copy_name = COPY_NAME if lock is not None else f"{COPY_NAME}.{self._pid}"
+        self._engine = LmdbEngine(
+            environment, directory / copy_name, refuse_when_stopped=self._refuse_when_stopped
+        )
         self._writer = GroupCommit(self._commit)
         self._readers = ThreadPoolExecutor(OFFLOADED_READS_MAX, thread_name_prefix="store-reader")
 
@@ -161,24 +168,54 @@ def open_lmdb(
         StoreRefused: The directory is in use, or what it holds, or its file system, cannot be trusted.
         OSError: It cannot be read or written.
     """
-    guard_file_system(data_dir)
-    make_directory(data_dir)
-    lock = LockFile.take(data_dir / LOCK_NAME)
+    lock = LockFile.take_directory(data_dir)
     try:
-        store_dir = data_dir / STORE_NAME
-        shutil.rmtree(data_dir / UNFINISHED_NAME, ignore_errors=True)
-        remove_leftovers(store_dir)
-        if not store_dir.exists():
-            refuse_unfinished_restore(data_dir)
-            _create(store_dir, clock=clock, map_bytes=map_bytes, initialise=initialise)
-        environment = _open_environment(store_dir, map_bytes=map_bytes)
+        environment = _open_or_create(data_dir, clock=clock, map_bytes=map_bytes, initialise=initialise)
     except BaseException:
         lock.release()
         raise
-    return LmdbStore(environment, store_dir, lock, clock=clock, on_fatal=on_fatal)
+    return LmdbStore(environment, data_dir / STORE_NAME, lock, clock=clock, on_fatal=on_fatal)
 
 
-def join_lmdb(data_dir: Path, *, clock: Clock, map_bytes: int, on_fatal: Callable[[], None]) -> LmdbStore:
+def open_held_lmdb(
+    data_dir: Path,
+    *,
+    clock: Clock,
+    map_bytes: int,
+    initialise: Callable[[WriteTxn], None],
+    on_fatal: Callable[[], None],
+    watch: WriteWatch = UNWATCHED,
+) -> LmdbStore:
+    """Open or create the store of a data directory whose lock this process inherited. Blocks.
+
+    To be called by the first process alone, before any other has joined.
+
+    Args:
+        data_dir: As in `open_lmdb`, and made.
+        clock: The wall clock.
+        map_bytes: As in `open_lmdb`.
+        initialise: As in `open_lmdb`.
+        on_fatal: As in `open_lmdb`.
+        watch: Is told while this process keeps others from writing.
+
+    Raises:
+        StoreRefused: What the directory holds cannot be trusted.
+        OSError: It cannot be read or written.
+    """
+    environment = _open_or_create(
+        data_dir, clock=clock, map_bytes=map_bytes, initialise=initialise, watch=watch
+    )
+    return LmdbStore(environment, data_dir / STORE_NAME, None, clock=clock, on_fatal=on_fatal)
+
+
+def join_lmdb(
+    data_dir: Path,
+    *,
+    clock: Clock,
+    map_bytes: int,
+    on_fatal: Callable[[], None],
+    watch: WriteWatch = UNWATCHED,
+) -> LmdbStore:
     """Open a store that another process has prepared, and whose lock it holds meanwhile. Blocks.
 
     Args:
@@ -186,20 +223,47 @@ def join_lmdb(data_dir: Path, *, clock: Clock, map_bytes: int, on_fatal: Callabl
         clock: The wall clock, the same for all processes.
         map_bytes: The same in all processes.
         on_fatal: As in `open_lmdb`.
+        watch: Is told while this process keeps others from writing.
 
     Raises:
         StoreRefused: What the directory holds cannot be trusted.
         OSError: It cannot be read or written.
     """
     store_dir = data_dir / STORE_NAME
-    environment = _open_environment(store_dir, map_bytes=map_bytes)
+    _guard_written_file(store_dir / DATA_FILE_NAME)
+    environment = LmdbEnvironment(store_dir, map_bytes=map_bytes, create=False, watch=watch)
     return LmdbStore(environment, store_dir, None, clock=clock, on_fatal=on_fatal)
 
 
-def _open_environment(store_dir: Path, *, map_bytes: int) -> LmdbEnvironment:
-    """Open the environment of a store, once its file is seen to be whole."""
+def _open_or_create(
+    data_dir: Path,
+    *,
+    clock: Clock,
+    map_bytes: int,
+    initialise: Callable[[WriteTxn], None],
+    watch: WriteWatch = UNWATCHED,
+) -> LmdbEnvironment:
+    """Open the environment of a store that nobody else has open, or create it; remove what was left there."""
+    store_dir = data_dir / STORE_NAME
+    shutil.rmtree(data_dir / UNFINISHED_NAME, ignore_errors=True)
+    remove_leftovers(store_dir)
+    if not store_dir.exists():
+        refuse_unfinished_restore(data_dir)
+        _create(store_dir, clock=clock, map_bytes=map_bytes, initialise=initialise)
     guard_data_file(store_dir / DATA_FILE_NAME)
-    return LmdbEnvironment(store_dir, map_bytes=map_bytes, create=False)
+    return LmdbEnvironment(store_dir, map_bytes=map_bytes, create=False, watch=watch)
+
+
+def _guard_written_file(path: Path) -> None:
+    """Look at a data file as `guard_data_file` does, although others write it meanwhile.
+
+    Raises:
+        StoreRefused: It cannot be trusted, however often it is looked at.
+    """
+    for _ in range(GUARD_TRIES_MAX - 1):
+        with suppress(StoreRefused):
+            return guard_data_file(path)
+    return guard_data_file(path)
 
 
 def refuse_unfinished_restore(data_dir: Path) -> None:
@@ -214,8 +278,8 @@ def refuse_unfinished_restore(data_dir: Path) -> None:
 
 def remove_leftovers(store_dir: Path) -> None:
     """Remove what a copy or a shrinking left in the directory of a store when its process was killed."""
-    for name in (COPY_NAME, SHRUNK_NAME):
-        (store_dir / name).unlink(missing_ok=True)
+    for path in (*store_dir.glob(f"{COPY_NAME}*"), store_dir / SHRUNK_NAME):
+        path.unlink(missing_ok=True)
 
 
 def _create(store_dir: Path, *, clock: Clock, map_bytes: int, initialise: Callable[[WriteTxn], None]) -> None:

@@ -6,11 +6,10 @@ knows no engine, and no thread.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from runindex_server.clock import Clock
 from runindex_server.kv.api import (
-    COUNTER_BYTES,
     WRITE_BYTES_MAX,
     EnvelopeError,
     KeyPresentError,
@@ -18,6 +17,8 @@ from runindex_server.kv.api import (
     decode_counter,
     encode_counter,
 )
+
+_COUNTER_BYTES: Final = len(encode_counter(0))
 
 
 class PointReads(Protocol):
@@ -173,7 +174,7 @@ class WriteBuffer:
         puts = {key: value for key, value in self._rows.items() if value is not None}
         deletes = tuple(key for key, value in self._rows.items() if value is None)
         rows_bytes = sum(map(len, self._rows)) + sum(map(len, puts.values()))
-        write_bytes = rows_bytes + sum(map(len, deltas)) + COUNTER_BYTES * len(deltas)
+        write_bytes = rows_bytes + sum(map(len, deltas)) + _COUNTER_BYTES * len(deltas)
         if write_bytes > WRITE_BYTES_MAX:
             msg = f"a write has at most {WRITE_BYTES_MAX} bytes of keys and values, not {write_bytes}"
             raise EnvelopeError(msg)

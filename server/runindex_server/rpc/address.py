@@ -7,6 +7,14 @@ class InvalidAddress(ValueError):
     """Not `host:port`."""
 
 
+class AddressInUse(Exception):
+    """The address cannot be listened on."""
+
+    def __init__(self, address: str) -> None:
+        """Take the address."""
+        super().__init__(f"cannot listen on {address}: is another server running there?")
+
+
 def split_address(address: str) -> tuple[str, int]:
     """Return host and port of an address, an IPv6 host without its brackets.
 

@@ -17,6 +17,7 @@ from google.protobuf.message_factory import GetMessageClass
 from runindex_server import limits
 from runindex_server.errors import (
     InternalFault,
+    NotExecuted,
     RequestTooLarge,
     RunIndexError,
     StoreCorrupt,
@@ -60,6 +61,7 @@ def _answering(
     async def serve(data: bytes, context: Context) -> bytes:
         try:
             with gate:
+                _refuse_when_late(context)
                 response = await method(parse(request_class, data))
         except Exception as error:  # noqa: BLE001  # Every call ends here.
             await _end(context, descriptor, error)
@@ -81,6 +83,7 @@ def _streaming(
     async def serve(data: bytes, context: Context) -> None:
         try:
             with gate:
+                _refuse_when_late(context)
                 async with aclosing(method(parse(request_class, data))) as pieces:
                     async for piece in pieces:
                         await context.write(piece.SerializeToString())
@@ -88,6 +91,19 @@ def _streaming(
             await _end(context, descriptor, error)
 
     return serve
+
+
+def _refuse_when_late(context: Context) -> None:
+    """Refuse a call whose caller has given it up already.
+
+    While a call is under way gRPC cancels it at its deadline, and a write that waits is dropped then.
+
+    Raises:
+        NotExecuted: Its deadline has passed.
+    """
+    left_s = context.time_remaining()
+    if left_s is not None and left_s <= 0:
+        raise NotExecuted
 
 
 def parse(request_class: type[Message], data: bytes) -> Message:

@@ -14,10 +14,11 @@ from grpc_reflection.v1alpha import reflection
 from runindex.v1 import maintenance_pb2, run_data_pb2, run_index_pb2
 from runindex_server import limits
 from runindex_server.clock import Clock
+from runindex_server.jobs.retention.board import Board
 from runindex_server.jobs.retention.enforcement import Retention
 from runindex_server.jobs.runner import JobRunner
 from runindex_server.kv.engine import MaintainedStore
-from runindex_server.rpc.address import split_address
+from runindex_server.rpc.address import AddressInUse, split_address
 from runindex_server.rpc.boundary import handler_of
 from runindex_server.rpc.gate import Gate
 from runindex_server.rpc.maintenance_servicer import MaintenanceServicer
@@ -42,8 +43,6 @@ NAMES: Final = (RUN_INDEX.full_name, RUN_DATA.full_name, MAINTENANCE.full_name, 
 """The services whose health is told, beside that of the server as a whole."""
 
 CHANNEL_OPTIONS: Final = (
-    # A second server on the same port fails, and does not take half of the connections.
-    ("grpc.so_reuseport", 0),
     # Above our own bound, so that ours answers, with a reason.
     ("grpc.max_receive_message_length", 4 * limits.REQUEST_BYTES_MAX),
     ("grpc.max_send_message_length", 16 * 1024 * 1024),
@@ -59,10 +58,6 @@ CHANNEL_OPTIONS: Final = (
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.enable_channelz", 0),
 )
-
-
-class AddressInUse(Exception):
-    """The address cannot be listened on."""
 
 
 class Server:
@@ -120,6 +115,9 @@ class Options:
         retention_interval_s: From one compaction to the next; 0 for none but those that are asked for.
         new_run_id: Makes ids for runs that come without one.
         run_jobs: Whether to run the background jobs here.
+        shares_port: Whether other processes of this server listen on the same port. A second server on it
+            fails otherwise, and does not take half of the connections.
+        board: What this server's processes let each other know of retention; None for a single process.
     """
 
     search_budget_records: int = limits.SEARCH_BUDGET_RECORDS
@@ -128,6 +126,8 @@ class Options:
     retention_interval_s: int = limits.RETENTION_INTERVAL_S
     new_run_id: Callable[[], RunId] = new_run_id
     run_jobs: bool = True
+    shares_port: bool = False
+    board: Board | None = None
 
 
 async def start_server(
@@ -154,9 +154,10 @@ async def start_server(
         clock=clock,
         default_policy=options.default_retention,
         interval_s=options.retention_interval_s,
+        board=options.board,
     )
     await retention.prepare()
-    server = grpc.aio.server(options=CHANNEL_OPTIONS)
+    server = grpc.aio.server(options=(*CHANNEL_OPTIONS, ("grpc.so_reuseport", int(options.shares_port))))
     gate = Gate()
     for service, servicer in _servicers(store, header, retention, clock, options):
         add_service(server, service, servicer, gate)
@@ -204,8 +205,7 @@ def _listen(server: grpc.aio.Server, address: str) -> int:
     try:
         return server.add_insecure_port(address)
     except RuntimeError as error:
-        msg = f"cannot listen on {address}: is another server running there?"
-        raise AddressInUse(msg) from error
+        raise AddressInUse(address) from error
 
 
 def add_service(server: grpc.aio.Server, service: ServiceDescriptor, servicer: object, gate: Gate) -> None:

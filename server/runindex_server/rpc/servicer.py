@@ -4,6 +4,7 @@ No method has a branch of its own: what is decided, is decided in `validate`, in
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -16,8 +17,10 @@ from runindex_server.rpc.digest import query_digest
 from runindex_server.rpc.requests import PageCall, conditions, draft, page_call, request_key
 from runindex_server.runs import run_index
 from runindex_server.runs.page_token import PageTokens, Position
-from runindex_server.runs.paging import Page
+from runindex_server.runs.paging import Page, PageRequest
 from runindex_server.schema.run import RunId
+from runindex_server.search import effort
+from runindex_server.search.effort import TooMuchWork
 from runindex_server.search.index import SearchIndex, SearchRequest
 from runindex_server.search.query import parse_query
 
@@ -167,13 +170,23 @@ class RunIndexServicer:
             before_ordinal=call.page.before,
             now_us=call.now_us,
             budget=self._search_budget_records,
+            wanted=call.page.size + 1,
+            work_max=effort.BRIEF,
         )
-        page, revision = await self._read(
-            lambda txn: run_index.search_runs(txn, self._search_index, search, call.page), offload=True
-        )
+        page, revision = await self._search(search, call.page)
         token = self._token(call, page)
         response = pb.SearchRunsResponse(next_page_token=token, truncated=page.truncated, revision=revision)
         return convert.page_response(response, page)
+
+    async def _search(self, search: SearchRequest, page: PageRequest) -> tuple[Page, int]:
+        """Search on the event loop, or in a thread when that would hold up other calls."""
+        try:
+            return await self._read(lambda txn: run_index.search_runs(txn, self._search_index, search, page))
+        except TooMuchWork:
+            search = replace(search, work_max=None)
+        return await self._read(
+            lambda txn: run_index.search_runs(txn, self._search_index, search, page), offload=True
+        )
 
     # Tags.
 

@@ -1,7 +1,7 @@
 """Pages of runs: newest first from the listings of the index, cut by number, by bytes and by view."""
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final, TypeAlias
@@ -101,20 +101,6 @@ def page_of(txn: ReadTxn, listings: Sequence[KeyRange], request: PageRequest) ->
     while batch := list(islice(rows, RUNS_AT_ONCE)):
         listing_keys = [key for key, _ in batch]
         if not page.extend(listing_keys, _cut(txn, batch, request.view), size=request.size):
-            break
-    return page
-
-
-def page_of_hits(hits: Iterable[tuple[int, RunId, bytes]], request: PageRequest) -> Page:
-    """Return a page of runs that were found, newest first: `(ordinal, run_id, value of the row)`.
-
-    Raises:
-        StoreCorrupt: A record is damaged.
-    """
-    page = Page()
-    for ordinal, run_id, value in hits:
-        run = records.view_message(keys.run(run_id), value, request.view, ordinal=ordinal)
-        if not page.add(ordinal, run, size=request.size):
             break
     return page
 

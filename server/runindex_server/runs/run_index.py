@@ -30,8 +30,9 @@ from runindex_server.runs.mutation import (
     recall,
     remember,
 )
-from runindex_server.runs.paging import Page, PageRequest, page_of, page_of_hits
+from runindex_server.runs.paging import Page, PageRequest, page_of
 from runindex_server.runs.removal import remove_run
+from runindex_server.runs.search_page import page_of_hits
 from runindex_server.schema import keys, metadata, records
 from runindex_server.schema.answers import Answer
 from runindex_server.schema.derive import write_run
@@ -237,9 +238,12 @@ def search_runs(txn: ReadTxn, index: SearchIndex, search: SearchRequest, page: P
     """Return a page of the runs that match a query. Read-only.
 
     The page may end because the search's budget was spent; the next one then begins where it stopped.
+
+    Raises:
+        TooMuchWork: It takes more work than it may do.
     """
     found = index.search(txn, search)
-    filled = page_of_hits(((hit.ordinal, hit.run_id, hit.value) for hit in found), page)
+    filled = page_of_hits(found, page)
     if filled.next_before is None and found.truncated_at is not None:
         filled.next_before = found.truncated_at
         filled.truncated = True

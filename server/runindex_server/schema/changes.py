@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from runindex_server import limits
 from runindex_server.errors import Overloaded
@@ -9,6 +10,8 @@ from runindex_server.kv.api import ReadTxn, WriteTxn
 from runindex_server.schema import keys, records
 from runindex_server.schema._generated import run_record_pb2 as pb
 from runindex_server.schema.encoding import decode_u64
+
+PendingTerms: TypeAlias = pb.PendingTerms
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +64,16 @@ def read_changes(txn: ReadTxn, *, after: int, through: int) -> Iterator[Change]:
     Raises:
         StoreCorrupt: A row is not what was written.
     """
+    for revision, pending in read_pending_terms(txn, after=after, through=through):
+        yield Change(revision, pending.ordinal, frozenset(pending.added), frozenset(pending.removed))
+
+
+def read_pending_terms(txn: ReadTxn, *, after: int, through: int) -> Iterator[tuple[int, PendingTerms]]:
+    """Yield the same as it is stored, each with its revision, for who looks at each term once.
+
+    Raises:
+        StoreCorrupt: A row is not what was written.
+    """
     start, end = keys.pending_terms_range(after=after, through=through)
     for key, value in txn.scan(start, end):
-        pending = records.read_message(pb.PendingTerms, key, value, what="changed terms")
-        yield Change(
-            keys.revision_of(key), pending.ordinal, frozenset(pending.added), frozenset(pending.removed)
-        )
+        yield keys.revision_of(key), records.read_message(pb.PendingTerms, key, value, what="changed terms")

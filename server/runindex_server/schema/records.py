@@ -166,21 +166,18 @@ def id_message(run_id: RunId) -> bytes:
     return _RUN_ID_FIELD + bytes([len(text)]) + text
 
 
-def view_message(key: bytes, value: bytes, view: RunView, *, ordinal: int | None = None) -> bytes:
+def view_message(key: bytes, value: bytes, view: RunView) -> bytes:
     """Return the run in a row as the wire form of `runindex.v1.Run`, cut to a view, without parsing it.
 
     Args:
         key: The row's key.
         value: The row's value.
         view: How much of it to return.
-        ordinal: What the listing that led here says it is; None when no listing did.
 
     Raises:
         StoreCorrupt: The row is not what was written under this key, or not what the listing says.
     """
-    found, _, basic, metadata = _layout_of(key, value)
-    if ordinal is not None and found != ordinal:
-        raise StoreCorrupt(f"a listing leads to {key.hex()} by {ordinal}, not {found}")
+    _, _, basic, metadata = _layout_of(key, value)
     if view is RunView.FULL:
         return value[basic:]
     if view is RunView.BASIC:

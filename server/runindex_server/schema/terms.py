@@ -17,7 +17,8 @@ A change of a run takes away the terms that its old record has by these rules. S
 version, and with them those of `document` and `text`.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
@@ -55,6 +56,9 @@ STEM_BYTES: Final = limits.TERM_BYTES_MAX - 1 - DIGEST_BYTES
 
 _WORD: Final = b"w"
 _SHORTENED: Final = b"\xff"
+_PLAIN_WORD: Final = re.compile(rb"(?!e\Z|true\Z|false\Z)[a-z]+")
+_FOLDS_TO_ASCII: Final = re.compile("|".join("ßẞſ\u212a\ufb00\ufb01\ufb02\ufb03\ufb04\ufb05\ufb06").encode())
+"""The characters other than A to Z of which the folding is of the letters a to z; a test looks at all."""
 _SEPARATOR: Final = "\n"
 """Between texts of which the words are wanted: it is part of no word, and composes with nothing."""
 
@@ -122,9 +126,22 @@ def terms_changed(old: Run, new: Run) -> tuple[frozenset[bytes], frozenset[bytes
     before = _words_beside_metadata(old).union(_exact_terms(old))
     after = _words_beside_metadata(new).union(_exact_terms(new))
     gone = before - after
-    if any(term.startswith(_WORD) for term in gone):
+    words = [term[len(_WORD) :] for term in gone if term.startswith(_WORD)]
+    if words and may_have_word(new.metadata, words):
         gone -= _metadata_words(new.metadata)
     return after - before, gone
+
+
+def may_have_word(metadata: bytes, words: Iterable[bytes]) -> bool:
+    """Tell whether metadata may have one of some words: False is certain, and found out without reading it.
+
+    A word of the letters a to z stands in the encoded text as it is, in upper or lower case, unless other
+    characters fold to it; words of numbers and booleans do not.
+    """
+    if _FOLDS_TO_ASCII.search(metadata) is not None:
+        return True
+    folded = metadata.lower()
+    return any(_PLAIN_WORD.fullmatch(word) is None or word in folded for word in words)
 
 
 def _text_bytes(run: Run) -> int:

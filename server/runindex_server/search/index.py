@@ -1,34 +1,46 @@
 """Search over the index: what it answers, and the term index that answers it from postings."""
 
-import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from typing import Final, Protocol
+from itertools import islice
+from typing import Final, NamedTuple, Protocol
+
+from pyroaring import BitMap
 
 from runindex_server.errors import StoreCorrupt
 from runindex_server.kv.api import ReadTxn
-from runindex_server.schema import keys, records, terms
+from runindex_server.schema import keys, records
 from runindex_server.schema.document import Document
-from runindex_server.schema.run import RunId, RunState
-from runindex_server.search.bounds import Block, evaluate
-from runindex_server.search.expression import Expression, visible
+from runindex_server.schema.run import RunId
+from runindex_server.search import effort
+from runindex_server.search.decoded import DecodedPostings
+from runindex_server.search.effort import Effort
+from runindex_server.search.expression import Expression
 from runindex_server.search.match import matches
-from runindex_server.search.overlay import Overlay, OverlayView
-from runindex_server.search.plan import ORDINAL_END, Plan
-from runindex_server.search.planner import Planner
-from runindex_server.search.postings import BLOCK_SIZE, split_ordinal
+from runindex_server.search.overlay import Overlay
+from runindex_server.search.planner import ORDINAL_END, plan_of
+from runindex_server.search.postings import BLOCK_SIZE
+from runindex_server.search.sources import BLOCK_END, NO_BLOCK, Postings, offsets_between
 
 POSTINGS_MAX: Final = 20_000
 """Postings that one search reads before it stops at the end of a block, a tenth of a second's work. Only very
 many prefixes over very many runs need as many."""
 
 RECORDS_READ_AT_ONCE: Final = 32
-"""Records that are fetched together. With more, more are read in vain at the end of a page; with fewer, a
-distributed engine needs more round trips."""
+"""Records that are fetched together at most. With more, more are read in vain at the end of a page; with
+fewer, a distributed engine needs more round trips."""
 
 RECORD_UNIT_BYTES: Final = 4_096
 """A candidate's record counts once more for each so many bytes of it, because they have to be read."""
+
+OFFSETS_LISTED_MAX: Final = 4_096
+"""Offsets of a block that are listed as a whole; of more, the newest are cut out first, so that a page of a
+common term does not list all runs that have it."""
+
+_WINDOW_SIZE: Final = 2_048
+_WINDOWS: Final = tuple(
+    BitMap(range(start, start + _WINDOW_SIZE)) for start in range(0, BLOCK_SIZE, _WINDOW_SIZE)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +53,8 @@ class SearchRequest:
         before_ordinal: The ordinal below which to search; None for all runs.
         now_us: From when ages count, in microseconds since 1970.
         budget: How many candidate records to examine; one at least is.
+        wanted: How many runs are probably asked for; as many are fetched at once.
+        work_max: How much work to do, in units of `effort`; None when only its own bounds end the search.
     """
 
     expression: Expression
@@ -48,21 +62,27 @@ class SearchRequest:
     before_ordinal: int | None = None
     now_us: int
     budget: int
+    wanted: int = RECORDS_READ_AT_ONCE
+    work_max: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """A run that matches.
 
     Attributes:
-        ordinal: Its ordinal.
-        run_id: Its id.
-        value: The value of its record's row.
+        listing_key: The key of its row in the listing of all runs, which ends with its ordinal.
+        key: The key of its record's row.
+        value: The value of that row.
     """
 
-    ordinal: int
-    run_id: RunId
+    listing_key: bytes
+    key: bytes
     value: bytes
+
+    @property
+    def ordinal(self) -> int:
+        """Its ordinal."""
+        return keys.ordinal_of(self.listing_key)
 
 
 class Search(Protocol):
@@ -80,6 +100,7 @@ class Search(Protocol):
 
         Raises:
             StoreCorrupt: A row is missing or not what was written.
+            TooMuchWork: It takes more work than it may do.
         """
         ...
 
@@ -88,7 +109,11 @@ class SearchIndex(Protocol):
     """Answers queries."""
 
     def search(self, txn: ReadTxn, request: SearchRequest) -> Search:
-        """Begin a search on a snapshot. Read-only."""
+        """Begin a search on a snapshot. Read-only.
+
+        Raises:
+            StoreCorrupt, TooMuchWork: As `Search`.
+        """
         ...
 
 
@@ -101,95 +126,112 @@ class TermIndex:
     def __init__(self) -> None:
         """Begin without anything in memory."""
         self._overlay = Overlay()
+        self._decoded = DecodedPostings()
 
     def search(self, txn: ReadTxn, request: SearchRequest) -> Search:
         """Begin a search on a snapshot. Read-only.
 
         Raises:
             StoreCorrupt: A row is missing or not what was written.
+            TooMuchWork: It takes more work than it may do.
         """
-        return _TermSearch(txn, self._overlay.view(txn), request)
+        work = Effort(request.work_max)
+        overlay = self._overlay.view(txn, work)
+        return _TermSearch(Postings(txn, overlay, self._decoded, work, now_us=request.now_us), request)
 
 
 class _TermSearch:
     """One search of the term index."""
 
-    def __init__(self, txn: ReadTxn, overlay: OverlayView, request: SearchRequest) -> None:
+    def __init__(self, postings: Postings, request: SearchRequest) -> None:
         self.truncated_at: int | None = None
-        self._txn = txn
-        self._overlay = overlay
+        self._postings = postings
+        self._txn = postings.txn
+        self._work = postings.work
         self._request = request
-        self._expression = visible(request.expression, include_archived=request.include_archived)
         self._end = ORDINAL_END if request.before_ordinal is None else request.before_ordinal
         self._examined = 0
+        self._stopped_at: int | None = None
+        # Not begun where it could not end.
+        self._work.expect(request.wanted * effort.POSTING)
 
     def __iter__(self) -> Iterator[Hit]:
-        plan = Planner(self._txn, self._overlay, now_us=self._request.now_us).plan(self._expression)
-        postings_read = 0
-        for number in self._blocks():
-            block = Block(number, self._txn, self._overlay)
-            if postings_read > POSTINGS_MAX:
-                self.truncated_at = block.first_ordinal + BLOCK_SIZE
-                return
-            yield from self._search_block(block, plan)
-            if self.truncated_at is not None:
-                return
-            postings_read += block.postings_read
-
-    def _blocks(self) -> Iterator[int]:
-        """Yield the blocks that may hold runs, newest first."""
-        newest, _ = split_ordinal(self._end - 1)
-        start, end = keys.posting_range(terms.EVERY_RUN)
-        if self._end < ORDINAL_END:
-            end = keys.posting(terms.EVERY_RUN, newest + 1)
-        merged = (keys.split_posting(key)[1] for key, _ in self._txn.scan(start, end, reverse=True))
-        pending = sorted((block for block in self._overlay.blocks() if block <= newest), reverse=True)
-        for number, _ in groupby(heapq.merge(merged, pending, reverse=True)):
-            yield number
-
-    def _search_block(self, block: Block, plan: Plan) -> Iterator[Hit]:
-        """Yield the runs of a block that match, newest first."""
-        bounds = evaluate(plan, block)
-        offsets = (bounds.maybe & block.offsets(0, self._end)).to_array()[::-1]
-        for start in range(0, len(offsets), RECORDS_READ_AT_ONCE):
-            for hit in self._fetch(block, offsets[start : start + RECORDS_READ_AT_ONCE]):
-                _, offset = split_ordinal(hit.ordinal)
-                if offset not in bounds.sure:
+        candidates = self._candidates()
+        at_once = max(1, min(self._request.wanted, RECORDS_READ_AT_ONCE))
+        while found := list(islice(candidates, at_once)):
+            hits = self._fetch([ordinal for ordinal, _ in found])
+            if all(is_sure for _, is_sure in found):
+                yield from hits
+                continue
+            for hit, (ordinal, is_sure) in zip(hits, found, strict=True):
+                if not is_sure:
                     if self._examined >= max(self._request.budget, 1):
-                        self.truncated_at = hit.ordinal + 1
+                        self.truncated_at = ordinal + 1
                         return
                     if not self._check(hit):
                         continue
                 yield hit
+        self.truncated_at = self._stopped_at
+
+    def _candidates(self) -> Iterator[tuple[int, bool]]:
+        """Yield the ordinals of the runs that may match, newest first, and whether they surely do."""
+        request = self._request
+        source = plan_of(request.expression, include_archived=request.include_archived)(self._postings)
+        block = source.newest(min((self._end - 1) // BLOCK_SIZE, BLOCK_END)) if self._end else NO_BLOCK
+        while block != NO_BLOCK:
+            sure, maybe = source.bounds(block)
+            first_ordinal = block * BLOCK_SIZE
+            is_exact = sure is maybe
+            if self._end < first_ordinal + BLOCK_SIZE:
+                # Not in place: it is shared.
+                maybe = maybe & offsets_between(block, 0, self._end)
+            for offset in _newest_first(maybe):
+                yield first_ordinal + offset, is_exact or offset in sure
+            if block == 0:
+                return
+            if self._postings.read_count > POSTINGS_MAX:
+                self._stopped_at = first_ordinal
+                return
+            block = source.newest(block - 1)
 
     def _check(self, hit: Hit) -> bool:
         """Tell whether a candidate matches, by its record."""
-        self._examined += 1 + len(hit.value) // RECORD_UNIT_BYTES
-        document = Document(records.decode_run(keys.run(hit.run_id), hit.value))
-        return matches(document, self._expression, now_us=self._request.now_us)
+        units = 1 + len(hit.value) // RECORD_UNIT_BYTES
+        self._examined += units
+        self._work.spend(units * effort.CANDIDATE)
+        document = Document(records.decode_run(hit.key, hit.value))
+        # That archived runs are left out, postings decide.
+        return matches(document, self._request.expression, now_us=self._request.now_us)
 
-    def _fetch(self, block: Block, offsets: Sequence[int]) -> Iterator[Hit]:
-        """Yield the runs at some offsets, in that order, with their records."""
-        archived = block.having(terms.state(RunState.ARCHIVED))
-        ordinals = [block.first_ordinal + offset for offset in offsets]
-        run_ids = self._rows(
-            keys.all_runs(archived=offset in archived, ordinal=ordinal)
-            for offset, ordinal in zip(offsets, ordinals, strict=True)
-        )
-        values = self._rows(keys.run(RunId(run_id)) for run_id in run_ids)
-        for ordinal, run_id, value in zip(ordinals, run_ids, values, strict=True):
-            yield Hit(ordinal, RunId(run_id), value)
-
-    def _rows(self, wanted: Iterable[bytes]) -> list[bytes]:
-        """Return rows to which the index leads.
+    def _fetch(self, ordinals: Sequence[int]) -> list[Hit]:
+        """Return the runs with some ordinals, with their records.
 
         Raises:
-            StoreCorrupt: One is missing.
+            StoreCorrupt: A row to which the index leads is missing.
         """
-        all_keys = list(wanted)
-        rows = []
-        for key, value in zip(all_keys, self._txn.get_many(all_keys), strict=True):
-            if value is None:
-                raise StoreCorrupt(f"the term index leads to {key.hex()}, which is missing")
-            rows.append(value)
-        return rows
+        self._work.spend(len(ordinals) * effort.POSTING)
+        listing_keys = [keys.all_runs(archived=False, ordinal=ordinal) for ordinal in ordinals]
+        run_ids = self._txn.get_many(listing_keys)
+        if None in run_ids:
+            run_ids = [
+                run_id or self._txn.get(keys.all_runs(archived=True, ordinal=ordinal))
+                for run_id, ordinal in zip(run_ids, ordinals, strict=True)
+            ]
+        if None in run_ids:
+            raise StoreCorrupt(
+                f"the term index leads to run {ordinals[run_ids.index(None)]}, which is missing"
+            )
+        run_keys = [keys.run(RunId(run_id)) for run_id in run_ids if run_id is not None]
+        values = self._txn.get_many(run_keys)
+        if None in values:
+            raise StoreCorrupt(f"a listing leads to {run_keys[values.index(None)].hex()}, which is missing")
+        return list(map(Hit._make, zip(listing_keys, run_keys, values, strict=True)))
+
+
+def _newest_first(offsets: BitMap) -> Iterator[int]:
+    """Yield offsets from the last to the first."""
+    if len(offsets) <= OFFSETS_LISTED_MAX:
+        yield from reversed(offsets.to_array())
+    else:
+        for window in reversed(_WINDOWS[: offsets.max() // _WINDOW_SIZE + 1]):
+            yield from reversed((offsets & window).to_array())

@@ -33,7 +33,7 @@ class _Walk:
             if examined >= max(request.budget, 1):
                 self.truncated_at = hit.ordinal + 1
                 return
-            document = Document(records.decode_run(keys.run(hit.run_id), hit.value))
+            document = Document(records.decode_run(hit.key, hit.value))
             if matches(document, expression, now_us=request.now_us):
                 yield hit
 
@@ -41,7 +41,7 @@ class _Walk:
         """Return all runs below the ordinal of the request."""
         before = self._request.before_ordinal
         runs = [
-            Hit(records.ordinal_of(key, value), keys.run_of(key), value)
+            Hit(keys.all_runs(archived=False, ordinal=records.ordinal_of(key, value)), key, value)
             for key, value in self._txn.scan(*keys.RUN.range)
         ]
         below = (hit for hit in runs if before is None or hit.ordinal < before)

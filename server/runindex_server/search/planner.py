@@ -1,12 +1,14 @@
-"""Makes the plan of a query on one snapshot."""
+"""Makes the plan of a query: terms are named; prefixes, ids and times are looked up on each snapshot anew."""
 
-from typing import Final
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
+from typing import Final, TypeAlias
 
 from runindex_server import limits
-from runindex_server.kv.api import ReadTxn
 from runindex_server.schema import keys, records, terms
 from runindex_server.schema.encoding import after_prefix
 from runindex_server.schema.run import DEFAULT_RUN_ID, ENDED, RunId
+from runindex_server.search import effort
 from runindex_server.search.expression import (
     And,
     Created,
@@ -22,146 +24,226 @@ from runindex_server.search.expression import (
     State,
     Tag,
     Text,
+    Times,
     Updated,
+    visible,
 )
-from runindex_server.search.overlay import OverlayView
-from runindex_server.search.plan import (
-    EVERYTHING,
-    ORDINAL_END,
+from runindex_server.search.sources import (
     Among,
     Between,
-    Candidates,
     Either,
     Every,
-    Except,
     Having,
-    Plan,
-    cost,
+    Postings,
+    Source,
+    Unchecked,
 )
+
+Plan: TypeAlias = Callable[[Postings], Source]
+"""Tells where the runs of a query come from on a snapshot, by its postings."""
+
+PLANS_REMEMBERED: Final = 128
+"""Plans that are not made again when their query comes again. As `query.QUERIES_REMEMBERED`."""
 
 ID_PREFIX_RUNS_MAX: Final = 1_000
 """Runs to which a prefix of an id is expanded; one of more is checked on candidate records."""
 
+ORDINAL_END: Final = 1 << 64
+"""Above every ordinal."""
+
+_EVERY_RUN: Final[Plan] = partial(Having, terms.EVERY_RUN, keys.posting_range(terms.EVERY_RUN).start)
 _TIME_END_US: Final = 1 << 63
 """Above every create time."""
 
 _ENDED: Final = tuple(map(terms.state, sorted(ENDED)))
 
 
-class Planner:
-    """Makes plans for one snapshot."""
+@lru_cache(PLANS_REMEMBERED)
+def plan_of(expression: Expression, *, include_archived: bool) -> Plan:
+    """Return the plan of a query. It is the same for all snapshots.
 
-    def __init__(self, txn: ReadTxn, overlay: OverlayView, *, now_us: int) -> None:
-        """Take the snapshot, what is pending in it, and from when ages count."""
-        self._txn = txn
-        self._overlay = overlay
-        self._now_us = now_us
+    What is planned raises, on a snapshot, StoreCorrupt when a record is not what was written, and
+    TooMuchWork when it takes too long to find out.
+    """
+    return _plan(visible(expression, include_archived=include_archived))
 
-    def plan(self, expression: Expression) -> Plan:
-        """Return the plan of a query.
 
-        Raises:
-            StoreCorrupt: A record is not what was written.
-        """
-        match expression:
-            case And(operands):
-                return _every(*map(self.plan, operands))
-            case Or(operands):
-                return Either(tuple(map(self.plan, operands)))
-            case Not(operand):
-                return Except(self.plan(operand))
-            case State(state):
-                return Having((terms.state(state),))
-            case Outcome(state):
-                return Having((terms.outcome(state),))
-            case Tag(tag):
-                return _having(terms.tag(tag))
-            case Parent(run_id):
-                return Having((terms.parent(run_id),))
-            case Id(run_id):
-                return self._id(run_id)
-            case IdPrefix(digits):
-                return self._id_prefix(digits)
+def _plan(expression: Expression) -> Plan:
+    """Return the plan of a part of a query."""
+    match expression:
+        case Text():
+            return _text(expression)
+        case And() | Not():
+            return _every(expression)
+        case Or(operands):
+            plans = [_plan(operand) for operand in operands]
+            return lambda postings: Either([plan(postings) for plan in plans])
+        case State(state):
+            return _having(terms.state(state))
+        case Outcome(state):
+            return _having(terms.outcome(state))
+        case Tag(tag):
+            return _having(terms.tag(tag))
+        case Parent(run_id):
+            return _having(terms.parent(run_id))
+        case Id(run_id):
+            return partial(_with_id, run_id)
+        case IdPrefix(digits):
+            return partial(_with_id_prefix, digits)
+        case Created(times):
+            return lambda postings: _existing(_created(times.at(postings.now_us), postings), postings)
+        case Updated(times):
+            return partial(_updated, times)
+        case Duration():
+            ended = [_having(term) for term in _ENDED]
+            return lambda postings: Unchecked(Either([plan(postings) for plan in ended]))
+
+
+def _every(expression: Expression) -> Plan:
+    """Return the plan of what has to match side by side."""
+    operands = list(_side_by_side(expression))
+    states = {operand.state for operand in operands if isinstance(operand, State)}
+    plans: list[Plan] = []
+    excluded: list[Plan] = []
+    is_grounded = False
+    for operand in operands:
+        match operand:
+            case Not(State(state)) if states - {state}:
+                # A run has one state.
+                pass
+            case Not(inner):
+                excluded.append(_plan(inner))
             case Created(times):
-                return self._created(times.at(self._now_us))
-            case Updated(times):
-                # What was last changed before a time was created before it.
-                return Candidates(self._created(Interval(end_us=times.at(self._now_us).end_us)))
-            case Duration():
-                return Candidates(Having(_ENDED))
-            case Text():
-                return self._text(expression)
-
-    def _text(self, text: Text) -> Plan:
-        """Return the plan of words. That several stand together is left to be checked."""
-        *head, last = text.words
-        plans = [_having(terms.word(word, path=text.path), are_words=True) for word in head]
-        if text.is_prefix:
-            plans.append(self._prefix(last, path=text.path))
-        else:
-            plans.append(_having(terms.word(last, path=text.path), are_words=True))
-        return Candidates(_every(*plans)) if head else plans[0]
-
-    def _prefix(self, prefix: str, *, path: str | None) -> Plan:
-        """Return the plan of the words that begin so."""
-        term_prefix = terms.word_prefix(prefix, path=path)
-        # Behind its stem a shortened term does not tell how the word goes on.
-        found = self._terms_with(term_prefix[: terms.STEM_BYTES])
-        if len(found) > limits.PREFIX_TERMS_MAX:
-            return Candidates(EVERYTHING)
-        plan = Having(tuple(found), are_words=True)
-        return plan if len(term_prefix) <= terms.STEM_BYTES else Candidates(plan)
-
-    def _terms_with(self, prefix: bytes) -> list[bytes]:
-        """Return the terms that begin so; when they are more than a prefix may have, some of them."""
-        start, end = keys.posting_prefix_range(prefix)
-        found = set(self._overlay.terms_in(prefix, after_prefix(prefix))[: limits.PREFIX_TERMS_MAX + 1])
-        while len(found) <= limits.PREFIX_TERMS_MAX:
-            row = next(self._txn.scan(start, end, limit=1), None)
-            if row is None:
-                break
-            term, _ = keys.split_posting(row[0])
-            found.add(term)
-            # One seek for each term, however many blocks it is in.
-            start = keys.posting_range(term).end
-        return sorted(found)
-
-    def _id(self, run_id: RunId) -> Plan:
-        """Return the plan of one run, which need not exist."""
-        key = keys.run(run_id)
-        value = self._txn.get(key)
-        return Among(frozenset(() if value is None else (records.ordinal_of(key, value),)))
-
-    def _id_prefix(self, digits: str) -> Plan:
-        """Return the plan of the runs whose id begins so. The default run's does not."""
-        half_byte = int(digits[-1], 16) if len(digits) % 2 else None
-        start, end = keys.run_prefix_range(bytes.fromhex(digits[: len(digits) // 2 * 2]), half_byte=half_byte)
-        ordinals = set()
-        for count, (key, value) in enumerate(self._txn.scan(start, end)):
-            if count == ID_PREFIX_RUNS_MAX:
-                return Candidates(EVERYTHING)
-            if keys.run_of(key) != DEFAULT_RUN_ID:
-                ordinals.add(records.ordinal_of(key, value))
-        return Among(frozenset(ordinals))
-
-    def _created(self, interval: Interval) -> Plan:
-        """Return the plan of the runs that were created in an interval: ordinals and times grow together."""
-        start = 0 if interval.start_us is None else self._first_created_since(interval.start_us)
-        end = ORDINAL_END if interval.end_us is None else self._first_created_since(interval.end_us)
-        return Between(start, end)
-
-    def _first_created_since(self, us: int) -> int:
-        """Return the ordinal of the oldest run that was created at a time or later."""
-        start, end = keys.created_since_range(min(max(us, 0), _TIME_END_US))
-        return next((keys.ordinal_of(key) for key, _ in self._txn.scan(start, end, limit=1)), ORDINAL_END)
+                plans.append(partial(_created_at, times))
+            case _:
+                plans.append(_plan(operand))
+                is_grounded = True
+    if not is_grounded:
+        # There is nothing else that holds only ordinals of runs.
+        plans.append(_EVERY_RUN)
+    if len(plans) == 1 and not excluded:
+        return plans[0]
+    return lambda postings: Every([plan(postings) for plan in plans], [plan(postings) for plan in excluded])
 
 
-def _every(*plans: Plan) -> Plan:
-    """Return the plan of the runs that match each of some plans."""
-    return Every(tuple(sorted(plans, key=cost)))
+def _having(term: bytes) -> Plan:
+    """Return the plan of a term, to be checked when several texts may stand behind it."""
+    plan = _exactly(term)
+    return (lambda postings: Unchecked(plan(postings))) if terms.is_shortened(term) else plan
 
 
-def _having(term: bytes, *, are_words: bool = False) -> Plan:
-    """Return the plan of the runs with a term, to be checked when several texts may stand behind it."""
-    plan = Having((term,), are_words=are_words)
-    return Candidates(plan) if terms.is_shortened(term) else plan
+def _exactly(term: bytes) -> Plan:
+    """Return the plan of a term, whatever stands behind it."""
+    return partial(Having, term, keys.posting_range(term).start)
+
+
+def _text(text: Text) -> Plan:
+    """Return the plan of words. That several stand together is left to be checked."""
+    *head, last = text.words
+    plans = [_word(word, path=text.path) for word in head]
+    plans.append(
+        partial(_prefix, terms.word_prefix(last, path=text.path))
+        if text.is_prefix
+        else _word(last, path=text.path)
+    )
+    if not head:
+        return plans[0]
+    return lambda postings: Unchecked(Every([plan(postings) for plan in plans], []))
+
+
+def _word(word: str, *, path: str | None) -> Plan:
+    """Return the plan of a whole word."""
+    plan = _having(terms.word(word, path=path))
+    return lambda postings: _or_partial(plan(postings), postings)
+
+
+def _or_partial(words: Source, postings: Postings) -> Source:
+    """Return where words are, and where they may be because a run has too many to be told."""
+    return words if postings.partial is None else Either([words, postings.partial])
+
+
+def _prefix(term_prefix: bytes, postings: Postings) -> Source:
+    """Return where the words are of which the terms begin so."""
+    # Behind its stem a shortened term does not tell how the word goes on.
+    found = _terms_with(term_prefix[: terms.STEM_BYTES], postings)
+    if len(found) > limits.PREFIX_TERMS_MAX:
+        return Unchecked(_EVERY_RUN(postings))
+    source = _or_partial(Either([_exactly(term)(postings) for term in found]), postings)
+    return source if len(term_prefix) <= terms.STEM_BYTES else Unchecked(source)
+
+
+def _terms_with(prefix: bytes, postings: Postings) -> list[bytes]:
+    """Return the terms that begin so; when they are more than a prefix may have, some of them."""
+    start, end = keys.posting_prefix_range(prefix)
+    found = postings.overlay.terms_in(prefix, after_prefix(prefix))
+    while len(found) <= limits.PREFIX_TERMS_MAX:
+        postings.work.spend(effort.POSTING)
+        row = next(postings.txn.scan(start, end, limit=1), None)
+        if row is None:
+            break
+        term, _ = keys.split_posting(row[0])
+        found.add(term)
+        # One seek for each term, however many blocks it is in.
+        start = keys.posting_range(term).end
+    return sorted(found)
+
+
+def _with_id(run_id: RunId, postings: Postings) -> Source:
+    """Return where one run is, which need not exist."""
+    key = keys.run(run_id)
+    value = postings.txn.get(key)
+    return Among([] if value is None else [records.ordinal_of(key, value)])
+
+
+def _with_id_prefix(digits: str, postings: Postings) -> Source:
+    """Return where the runs are whose id begins so. The default run's does not."""
+    half_byte = int(digits[-1], 16) if len(digits) % 2 else None
+    start, end = keys.run_prefix_range(bytes.fromhex(digits[: len(digits) // 2 * 2]), half_byte=half_byte)
+    ordinals = []
+    for count, (key, value) in enumerate(postings.txn.scan(start, end)):
+        if count == ID_PREFIX_RUNS_MAX:
+            return Unchecked(_EVERY_RUN(postings))
+        postings.work.spend(effort.POSTING)
+        if keys.run_of(key) != DEFAULT_RUN_ID:
+            ordinals.append(records.ordinal_of(key, value))
+    return Among(ordinals)
+
+
+def _updated(times: Times, postings: Postings) -> Source:
+    """Return where the runs are that may have been changed last at some time."""
+    # What was last changed before a time was created before it.
+    before = Interval(end_us=times.at(postings.now_us).end_us)
+    return Unchecked(_existing(_created(before, postings), postings))
+
+
+def _existing(ordinals: Source, postings: Postings) -> Source:
+    """Return where the runs are of which the ordinals are in a range."""
+    return Every([ordinals, _EVERY_RUN(postings)], [])
+
+
+def _created_at(times: Times, postings: Postings) -> Between:
+    """Return the ordinals of the runs that were created at some time."""
+    return _created(times.at(postings.now_us), postings)
+
+
+def _created(interval: Interval, postings: Postings) -> Between:
+    """Return the ordinals of an interval of create times: they grow together."""
+    start = 0 if interval.start_us is None else _first_created_since(interval.start_us, postings)
+    end = ORDINAL_END if interval.end_us is None else _first_created_since(interval.end_us, postings)
+    return Between(start, end)
+
+
+def _first_created_since(us: int, postings: Postings) -> int:
+    """Return the ordinal of the oldest run that was created at a time or later."""
+    start, end = keys.created_since_range(min(max(us, 0), _TIME_END_US))
+    rows = postings.txn.scan(start, end, limit=1)
+    return next((keys.ordinal_of(key) for key, _ in rows), ORDINAL_END)
+
+
+def _side_by_side(expression: Expression) -> Iterator[Expression]:
+    """Yield the parts of a query of which each has to match."""
+    if isinstance(expression, And):
+        for operand in expression.operands:
+            yield from _side_by_side(operand)
+    else:
+        yield expression

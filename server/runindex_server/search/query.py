@@ -15,6 +15,7 @@ White space stands between terms; what they mean is told in the contract, at Sea
 """
 
 import re
+from functools import lru_cache
 from typing import Final, NoReturn
 
 from runindex_server import limits
@@ -22,6 +23,9 @@ from runindex_server.errors import InvalidQuery
 from runindex_server.schema.run import parse_run_id
 from runindex_server.search.expression import And, Expression, Not, Or
 from runindex_server.search.fields import COMPARED, METADATA, VALUED, pattern, phrase, shown, word
+
+QUERIES_REMEMBERED: Final = 128
+"""Queries that are not read again when they come again. At most some 100 KB each, mostly less than 1 KB."""
 
 _WHITE_SPACE: Final = re.compile(r"\s*")
 _OR: Final = re.compile(r'OR(?=[\s()"]|\Z)')
@@ -32,6 +36,7 @@ _BARE: Final = re.compile(r'[^\s()"]*')
 _FIELD: Final = re.compile(r'([^\s()":<>]*)(<=|>=|[:<>])')
 
 
+@lru_cache(QUERIES_REMEMBERED)
 def parse_query(text: str) -> Expression:
     """Return the tree of a query.
 

@@ -1,9 +1,11 @@
 """Merging: what was pending is in the postings, exactly, whatever is lost, repeated or comes too late."""
 
 import asyncio
-from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import product
+from random import Random
+from typing import TypeVar
 
 import pytest
 from pyroaring import BitMap
@@ -11,64 +13,17 @@ from pyroaring import BitMap
 from runindex_server import limits
 from runindex_server.errors import Overloaded, StoreCorrupt
 from runindex_server.jobs import merge
-from runindex_server.jobs.merge import merge_step
-from runindex_server.kv.api import WRITE_BYTES_MAX, WriteTxn
+from runindex_server.jobs.merge import Step, merge_step
+from runindex_server.kv.api import WRITE_BYTES_MAX, ReadTxn, WriteTxn
+from runindex_server.kv.memory_store import MemoryStore
 from runindex_server.schema import keys, records
 from runindex_server.schema.changes import Change, append_change, merged_through
-from runindex_server.schema.run import RunState
 from runindex_server.schema.terms import EVERY_RUN, terms_of
-from runindex_server.search.postings import BLOCK_SIZE, decode_posting, encode_posting
-from tests.support.counting_store import CountingStore
+from runindex_server.search.postings import BLOCK_SIZE, encode_posting
+from tests.support.merging import busy_world, check_merged, large_run, pending, postings
 from tests.support.search_world import World, drive, make_run
 
-
-def postings(world: World) -> dict[tuple[bytes, int], BitMap]:
-    """Return all postings."""
-    start, end = keys.POSTING.range
-    rows = world.snapshot().scan(start, end)
-    return {keys.split_posting(key): decode_posting(key, value) for key, value in rows}
-
-
-def expected_postings(world: World) -> dict[tuple[bytes, int], BitMap]:
-    """Return what the postings are when all is merged."""
-    expected: dict[tuple[bytes, int], BitMap] = {}
-    for ordinal, run in world.runs.items():
-        for term in terms_of(run):
-            expected.setdefault((term, ordinal // BLOCK_SIZE), BitMap()).add(ordinal % BLOCK_SIZE)
-    return expected
-
-
-def pending(world: World) -> list[int]:
-    """Return the revisions that are pending."""
-    start, end = keys.PENDING_TERMS.range
-    return [keys.revision_of(key) for key, _ in world.snapshot().scan(start, end)]
-
-
-def check_merged(world: World) -> None:
-    """Check that all is merged, exactly."""
-    assert pending(world) == []
-    assert world.snapshot().get_counter(keys.PENDING_TERMS_COUNT) == 0
-    assert postings(world) == expected_postings(world)
-
-
-def busy_world() -> World:
-    """Return a world in which much has happened, nothing of it merged."""
-    world = World(
-        *(make_run(number, tags=("t", f"n{number}")) for number in (1, 2, 3, BLOCK_SIZE, BLOCK_SIZE + 1))
-    )
-    world.change(1, state=RunState.COMPLETED, outcome=RunState.COMPLETED)
-    world.change(2, tags=("u",))
-    world.change(2, tags=("t", "u"))
-    world.delete(3)
-    world.change(1, state=RunState.ARCHIVED)
-    world.write(make_run(BLOCK_SIZE + 2, metadata={"k": "v"}))
-    world.delete(BLOCK_SIZE + 1)
-    return world
-
-
-def large_run(number: int, word: str) -> Any:
-    """Return a run of about 1,000 terms."""
-    return make_run(number, metadata={"k": " ".join(f"{word}{place}" for place in range(500))})
+T = TypeVar("T")
 
 
 def test_all_that_is_pending_is_folded() -> None:
@@ -121,6 +76,7 @@ def test_steps_are_bounded_by_postings(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert drive(merge_step(world.store))
     assert pending(world) == list(range(4, 11))
+    assert {term for term, _ in postings(world)} == set().union(*(terms_of(world.runs[n]) for n in (1, 2, 3)))
     assert world.merge() == 3
     check_merged(world)
 
@@ -139,20 +95,118 @@ def test_a_row_is_no_larger_than_reckoned() -> None:
 
 
 def test_writes_are_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(merge, "WRITE_BYTES_MAX", 16_000)
+    monkeypatch.setattr(merge, "WRITE_BYTES_MAX", 1_000)
     world = World(*(make_run(number, tags=(f"n{number}",)) for number in range(1, 11)))
 
     assert drive(merge_step(world.store))
-    assert pending(world) == list(range(6, 11)), "13 new postings are reckoned at 1.1 KiB each"
+    assert pending(world) == list(range(5, 11)), "11 new postings are reckoned at some 80 bytes each"
     world.write(large_run(11, "a"))
     world.merge()
     check_merged(world)
 
 
-def test_a_change_of_very_many_terms_is_folded_in_several_writes() -> None:
+class SizedStore:
+    """A store around another one that tells how many bytes each write puts."""
+
+    def __init__(self, inner: MemoryStore) -> None:
+        self._inner = inner
+        self.write_bytes: list[int] = []
+
+    async def read(self, fn: Callable[[ReadTxn], T], *, offload: bool = False) -> T:
+        return await self._inner.read(fn, offload=offload)
+
+    async def write(self, fn: Callable[[WriteTxn], T]) -> T:
+        return await self._inner.write(partial(self._sized, fn))
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+    def _sized(self, fn: Callable[[WriteTxn], T], txn: WriteTxn) -> T:
+        put, write_bytes = txn.put, 0
+
+        def sized_put(key: bytes, value: bytes) -> None:
+            nonlocal write_bytes
+            write_bytes += len(key) + len(value)
+            put(key, value)
+
+        txn.put = sized_put  # type: ignore[method-assign]
+        result = fn(txn)
+        self.write_bytes.append(write_bytes)
+        return result
+
+
+def append_changes(world: World, changes: Sequence[tuple[int, set[bytes], set[bytes]]]) -> None:
+    """Let changes pend, each of a run: what it gets, and what it loses."""
+
+    def fn(txn: WriteTxn) -> None:
+        for ordinal, added, removed in changes:
+            append_change(txn, Change(txn.next_revision(), ordinal, frozenset(added), frozenset(removed)))
+
+    drive(world.store.write(fn))
+
+
+def random_changes(count: int) -> list[tuple[int, set[bytes], set[bytes]]]:
+    """Return changes of few runs and terms, so that each is changed again and again."""
+    chance = Random(count)
+    changes = []
+    for _ in range(count):
+        changed = set(chance.sample([b"wa", b"wb", b"wc", b"t"], chance.randint(1, 4)))
+        added = {term for term in changed if chance.random() < 0.5}
+        changes.append((chance.randrange(BLOCK_SIZE - 20, BLOCK_SIZE + 20), added, changed - added))
+    return changes
+
+
+def put_postings(world: World) -> None:
+    """Put postings into two blocks that are at the bounds of a bitmap's forms: runs, an array, bits."""
+    terms = {
+        b"wa": BitMap(range(BLOCK_SIZE)),
+        b"wb": BitMap(range(1, 2 * 4_096, 2)),
+        b"wc": BitMap(range(0, BLOCK_SIZE, 3)),
+    }
+
+    def fn(txn: WriteTxn) -> None:
+        for (term, offsets), block in product(terms.items(), (0, 1)):
+            key = keys.posting(term, block)
+            txn.put(key, encode_posting(key, offsets.copy()))
+
+    drive(world.store.write(fn))
+
+
+def test_many_changes_at_once_come_to_the_same_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for changes_max in (1_000, 7, 1):
+        monkeypatch.setattr(merge, "CHANGES_MAX", changes_max)
+        world = World()
+        put_postings(world)
+        append_changes(world, random_changes(400))
+        assert world.merge() == -(-400 // changes_max)
+        found.append(postings(world))
+
+    assert found[0] == found[1] == found[2]
+    assert len(found[0]) == 8
+
+
+def test_no_write_is_larger_than_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs leave a posting in such a way that its row grows as much as it can."""
+    monkeypatch.setattr(merge, "WRITE_BYTES_MAX", 9_000)
+    monkeypatch.setattr(merge, "CHANGES_MAX", 9_000)
+    world = World()
+    put_postings(world)
+    append_changes(world, [(ordinal, set(), {b"wa"}) for ordinal in range(100, 8_000, 3)])
+    append_changes(world, [(ordinal, {b"n%d" % ordinal}, set()) for ordinal in range(200)])
+    sized = SizedStore(world.store)
+
+    while drive(merge_step(sized)):
+        pass
+    assert max(sized.write_bytes) <= 9_000 + len(keys.MERGED_THROUGH) + 8
+    assert len(sized.write_bytes) > 2
+    assert pending(world) == []
+
+
+def test_a_change_of_very_many_terms_is_folded_in_several_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merge, "POSTINGS_MAX", 130)
     world = World(make_run(1), large_run(2, "a"), make_run(3))
-    counting = CountingStore(world.store)
-    assert drive(merge_step(counting))
+    assert drive(merge_step(world.store))
     assert pending(world) == [2, 3]
 
     writes = 0
@@ -163,60 +217,20 @@ def test_a_change_of_very_many_terms_is_folded_in_several_writes() -> None:
             writes += 1
             assert pending(world) == [2, 3], "the row stays whole until its last part"
     except StopIteration:
-        assert writes == -(-len(terms_of(world.runs[2])) // (merge.WRITE_BYTES_MAX // merge.ROW_BYTES_MAX))
+        assert writes == -(-len(terms_of(world.runs[2])) // 130) == 8
     assert pending(world) == [3]
     assert merged_through(world.snapshot()) == 2
     world.merge()
     check_merged(world)
 
 
-@pytest.mark.parametrize("parts", range(9))
-def test_a_crash_between_parts_loses_nothing(parts: int) -> None:
-    world = World(large_run(1, "a"))
-    world.merge()
-    world.write(replace(large_run(1, "b"), version=2))
-    step = merge_step(world.store)
-    for _ in range(parts):
-        step.send(None)
-    step.close()
+def test_a_step_tells_whether_more_was_pending_than_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merge, "CHANGES_MAX", 2)
+    world = World(*(make_run(number) for number in range(1, 5)))
 
-    world.change(1, tags=("t",))
-    world.merge()
-    check_merged(world)
+    told = [drive(merge.take_step(world.store)) for _ in range(3)]
 
-
-def interleavings(first: int, second: int) -> Iterator[str]:
-    """Yield the ways in which two steps can take turns, each so many."""
-    if not (first and second):
-        yield "a" * first + "b" * second
-        return
-    yield from (f"a{rest}" for rest in interleavings(first - 1, second))
-    yield from (f"b{rest}" for rest in interleavings(first, second - 1))
-
-
-@pytest.mark.parametrize("turns", list(interleavings(4, 4)))
-def test_two_steps_at_once_do_no_harm(turns: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each of them begins when the other may have done any part of the work; a change comes in between."""
-    monkeypatch.setattr(merge, "POSTINGS_MAX", 200)
-    monkeypatch.setattr(merge, "WRITE_BYTES_MAX", 200 * merge.ROW_BYTES_MAX)
-    world = World(make_run(1, metadata={"k": " ".join(f"a{place}" for place in range(150))}))
-    world.merge()
-    world.change(1, metadata={"k": " ".join(f"b{place}" for place in range(150))})
-    world.change(1, tags=("t",))
-    steps = {"a": merge_step(world.store), "b": merge_step(world.store)}
-    for place, turn in enumerate(turns):
-        if place == 3:
-            world.change(1, metadata={"k": "a1 b1"})
-        try:
-            if turn in steps:
-                steps[turn].send(None)
-        except StopIteration:
-            steps[turn] = merge_step(world.store)
-    for step in steps.values():
-        step.close()
-
-    world.merge()
-    check_merged(world)
+    assert told == [Step.BEHIND, Step.CAUGHT_UP, Step.IDLE]
 
 
 def test_a_step_that_comes_too_late_does_nothing() -> None:

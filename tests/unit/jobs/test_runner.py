@@ -1,9 +1,12 @@
 """The runner: takes steps of all jobs until there is nothing to do, whatever the clock says."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
+from runindex_server.jobs import merge
+from runindex_server.jobs import runner as runner_module
 from runindex_server.jobs.retention.enforcement import Retention
 from runindex_server.jobs.runner import JobRunner
 from runindex_server.kv.memory_store import MemoryStore
@@ -83,7 +86,8 @@ def test_retention_has_its_turn_when_a_pass_is_due() -> None:
     assert rows(store, keys.ENDED) == rows(store, keys.TOMBSTONE) == rows(store, keys.PENDING_TERMS) == []
 
 
-def test_no_job_waits_for_another_one() -> None:
+@pytest.mark.parametrize("hanging", ["_merge", "_clean_up"])
+def test_no_job_waits_for_another_one(hanging: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async def hang() -> bool:
         await asyncio.Event().wait()
         return True
@@ -93,12 +97,70 @@ def test_no_job_waits_for_another_one() -> None:
         store = MemoryStore(clock=clock, initialise=initialise)
         runner = runner_over(store, clock, interval_s=60)
         await runner.run_until_idle()
+        await store.write(lambda txn: create_run(txn, Draft(run_id=RUN_ID)))
         clock.advance(MINUTE_US)
-        runner.step = hang  # type: ignore[method-assign]
+        monkeypatch.setattr(runner, hanging, hang)
+        monkeypatch.setattr(runner_module, "MERGE_CHANGES_MIN", 1)
         runner.start()
-        for _ in range(1_000):
-            await asyncio.sleep(0)
+        await turns()
         assert await store.read(read_compaction) is not None
+        assert await pending(store) == (1 if hanging == "_merge" else 0)
         await runner.stop()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(("rests_max", "left"), [(1, 0), (2, 3)])
+def test_merging_waits_for_enough_or_for_long_enough(
+    rests_max: int, left: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner_module, "MERGE_CHANGES_MIN", 4)
+    monkeypatch.setattr(runner_module, "MERGE_RESTS_MAX", rests_max)
+    monkeypatch.setattr(runner_module, "IDLE_S", 3_600)
+
+    assert left_after_turns(writes=3) == left
+    assert left_after_turns(writes=4) == 0
+
+
+def test_merging_goes_on_soon_only_while_it_is_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merge, "CHANGES_MAX", 2)
+    monkeypatch.setattr(runner_module, "MERGE_CHANGES_MIN", 4)
+    monkeypatch.setattr(runner_module, "BUSY_S", 0)
+    monkeypatch.setattr(runner_module, "IDLE_S", 3_600)
+
+    assert left_after_turns(writes=9) == 0
+    assert left_after_turns(writes=9, writes_later=1) == 1
+
+
+def left_after_turns(*, writes: int, writes_later: int = 0) -> int:
+    """Let jobs run after some writes, write some more, and return how many changes wait then."""
+
+    async def create(store: MemoryStore, numbers: range) -> None:
+        for number in numbers:
+            await store.write(partial(create_run, draft=Draft(run_id=RunId(number.to_bytes(16, "big")))))
+        await turns()
+
+    async def run() -> int:
+        clock = ManualClock()
+        store = MemoryStore(clock=clock, initialise=lambda _: None)
+        runner = runner_over(store, clock)
+        await create(store, range(1, writes + 1))
+        runner.start()
+        await turns()
+        await create(store, range(writes + 1, writes + writes_later + 1))
+        left = await pending(store)
+        await runner.stop()
+        return left
+
+    return asyncio.run(run())
+
+
+async def turns() -> None:
+    """Let all that is ready have its turn, many times."""
+    for _ in range(1_000):
+        await asyncio.sleep(0)
+
+
+async def pending(store: MemoryStore) -> int:
+    """Return how many changes wait to be merged."""
+    return await store.read(lambda txn: txn.get_counter(keys.PENDING_TERMS_COUNT))

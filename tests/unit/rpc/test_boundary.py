@@ -32,9 +32,14 @@ class Aborted(Exception):
 class FakeContext:
     """A call of gRPC's."""
 
-    def __init__(self) -> None:
+    def __init__(self, left_s: float | None) -> None:
         self.code: grpc.StatusCode | None = None
         self.info = ErrorInfo()
+        self._left_s = left_s
+
+    def time_remaining(self) -> float | None:
+        """Return how long the caller will wait; None for ever."""
+        return self._left_s
 
     async def abort(self, code: grpc.StatusCode, _details: str, trailing: Any) -> None:
         """End the call."""
@@ -53,10 +58,12 @@ def logs_of_its_own() -> Iterator[None]:
     structlog.configure(**before)
 
 
-def serve(method: Callable[[Any], Awaitable[Any]], data: bytes) -> tuple[bytes, FakeContext, list[Log]]:
+def serve(
+    method: Callable[[Any], Awaitable[Any]], data: bytes, *, left_s: float | None = None
+) -> tuple[bytes, FakeContext, list[Log]]:
     """Serve one call: return its answer, how it was ended, and what was logged of it."""
     handler = handler_of(METHOD, method, Gate())
-    context, answer = FakeContext(), b""
+    context, answer = FakeContext(left_s), b""
     with capture_logs() as logs, suppress(Aborted):
         answer = asyncio.run(handler.unary_unary(data, context))
     return answer, context, logs
@@ -97,6 +104,17 @@ def test_fields_that_are_not_known_are_dropped() -> None:
     known = pb.GetRunRequest(run_id="default").SerializeToString()
 
     assert serve(method, known + b"\xba\x3e\x03abc")[0] == known
+
+
+@pytest.mark.parametrize("left_s", [0.0, -1.0])
+def test_a_call_whose_deadline_has_passed_is_not_begun(left_s: float) -> None:
+    _, context, _ = serve(raising(AssertionError()), b"", left_s=left_s)
+
+    assert (context.code, context.info.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "NOT_EXECUTED")
+
+
+def test_a_call_whose_deadline_is_to_come_is_served() -> None:
+    assert serve(echo, b"", left_s=0.1)[1].code is None
 
 
 @pytest.mark.parametrize(

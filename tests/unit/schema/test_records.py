@@ -109,9 +109,36 @@ def test_a_record_under_the_key_of_another_run_is_found() -> None:
         records.decode_run(keys.run(RunId(bytes(16))), records.encode_run(FULL))
 
 
-def test_a_listing_that_leads_to_the_wrong_run_is_found() -> None:
+@pytest.mark.parametrize("view", [RunView.FULL, RunView.BASIC])
+def test_listed_runs_are_those_of_their_rows(view: RunView) -> None:
+    listing_key, value = keys.by_state(FULL.state, FULL.ordinal), records.encode_run(FULL)
+
+    assert (
+        records.listed_messages([listing_key] * 2, [KEY] * 2, [value] * 2, view)
+        == [records.view_message(KEY, value, view)] * 2
+    )
+
+
+VALUE = records.encode_run(FULL)
+
+
+@pytest.mark.parametrize(
+    ("ordinal", "value"),
+    [
+        (FULL.ordinal + 1, VALUE),
+        (FULL.ordinal, None),
+        (FULL.ordinal, b""),
+        (FULL.ordinal, VALUE[:26]),
+        (FULL.ordinal, VALUE[:-1]),
+        (FULL.ordinal, b"\x02" + VALUE[1:]),
+        (FULL.ordinal, VALUE[:-1] + bytes([VALUE[-1] ^ 1])),
+    ],
+)
+def test_a_listing_that_leads_nowhere_is_found(ordinal: int, value: bytes | None) -> None:
+    listing_key = keys.all_runs(archived=False, ordinal=ordinal)
+
     with pytest.raises(StoreCorrupt):
-        records.view_message(KEY, records.encode_run(FULL), RunView.FULL, ordinal=FULL.ordinal + 1)
+        records.listed_messages([listing_key], [KEY], [value], RunView.FULL)
 
 
 @pytest.mark.parametrize(("number", "encoded"), [(0, "00"), (127, "7f"), (128, "8001"), (300, "ac02")])

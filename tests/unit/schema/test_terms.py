@@ -1,6 +1,7 @@
 """Terms: by what a run is found, how long they are, and how many."""
 
 import itertools
+import re
 from collections.abc import Mapping
 
 import pytest
@@ -13,6 +14,7 @@ from runindex_server.schema import terms
 from runindex_server.schema._generated import run_record_pb2 as pb
 from runindex_server.schema.run import Run, RunId, RunState
 from runindex_server.schema.terms import EVERY_RUN, PARTIAL, TERMS_BYTES_MAX, terms_changed, terms_of
+from runindex_server.schema.text import words
 from tests.support.search_world import make_run
 
 PARENT = RunId(b"p" * 16)
@@ -181,6 +183,40 @@ def test_a_word_that_the_metadata_has_too_stays() -> None:
     new = make_run(metadata={"model": {"gpt": None}})
 
     assert terms_changed(old, new) == (frozenset(), frozenset({terms.tag("gpt")}))
+
+
+def test_a_word_that_is_not_in_the_bytes_is_not_in_the_metadata() -> None:
+    """Of every character: those that fold to letters from a to z are known."""
+    unknown = [
+        character
+        for character in map(chr, itertools.chain(range(0x80, 0xD800), range(0xE000, 0x110000)))
+        if any(re.search("[a-z]", word) and word.isascii() for word in words(character))
+        and not terms.may_have_word(character.encode(), [b"absent"])
+    ]
+
+    assert unknown == []
+
+
+@pytest.mark.parametrize(
+    ("metadata", "word", "expected"),
+    [
+        ({"state": "Active"}, "active", True),
+        ({"ACTIVE": None}, "active", True),
+        ({"state": "activ"}, "active", False),
+        ({"state": "aktiv\u017f"}, "active", True),
+        ({"number": 1e300}, "e", True),
+        ({"number": 12}, "12", True),
+        ({"flag": True}, "true", True),
+        ({"flag": False}, "false", True),
+        ({"näher": "日本"}, "active", False),
+        ({"näher": "日本"}, "näher", True),
+        ({}, "active", False),
+    ],
+)
+def test_where_a_word_may_be(metadata: Mapping[str, object], word: str, expected: bool) -> None:  # noqa: FBT001
+    encoded = make_run(metadata=metadata).metadata
+
+    assert terms.may_have_word(encoded, [word.encode()]) is expected
 
 
 def test_who_has_so_little_text_is_not_partial() -> None:

@@ -3,6 +3,7 @@
 That its answers are right is proved in `tests/property/test_search.py`.
 """
 
+from dataclasses import replace
 from functools import cache
 from itertools import islice
 
@@ -12,13 +13,14 @@ from runindex_server.errors import StoreCorrupt
 from runindex_server.kv.api import WriteTxn
 from runindex_server.schema import keys, terms
 from runindex_server.schema.run import DEFAULT_RUN_ID, RunState
-from runindex_server.search import index, planner
+from runindex_server.search import effort, index, planner
+from runindex_server.search.effort import TooMuchWork
 from runindex_server.search.expression import Created, Expression, Id, IdPrefix, Interval, Tag, Text, Times
 from runindex_server.search.index import SearchIndex, SearchRequest, TermIndex
 from runindex_server.search.naive import NaiveSearch
 from runindex_server.search.postings import BLOCK_SIZE
 from runindex_server.search.query import parse_query
-from tests.support.search_world import NOW_US, Snapshot, World, drive, find, make_run
+from tests.support.search_world import NOW_US, Snapshot, World, drive, find, find_by_pages, make_run
 
 MANY = 400
 
@@ -72,6 +74,102 @@ def rows_read(txn: Snapshot, query: str, *, page_size: int = 10, budget: int = 1
 )
 def test_a_page_reads_no_more_of_a_larger_store(query: str) -> None:
     assert rows_read(snapshot(4 * MANY), query) <= rows_read(snapshot(), query) + 2
+
+
+@cache
+def wide_snapshot(block_count: int) -> Snapshot:
+    """Return a world of so many blocks, half merged: all runs have a word and a tag, three a rare word."""
+    made = World()
+    for block in range(block_count):
+        for offset in range(4):
+            words = "common rare" if block < 3 and offset == 0 else "common"
+            ordinal = block * BLOCK_SIZE + offset
+            made.write(make_run(ordinal, tags=("all",), metadata={"k": words}))
+        if block == block_count // 2:
+            made.merge()
+    made.merge()
+    return made.snapshot()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "common",
+        "tag:all",
+        "common tag:all state:active",
+        "common -tag:none",
+        "rare",
+        "common rare",
+        "rare tag:all",
+        "state:active rare",
+        "none common",
+        "state:failed tag:all",
+        "rare -common",
+        "rare OR none",
+        "meta.k:rare all",
+    ],
+)
+def test_a_page_reads_no_more_of_more_blocks(query: str) -> None:
+    """However many runs have a common term: what is rare leads from block to block."""
+    assert rows_read(wide_snapshot(40), query) <= rows_read(wide_snapshot(10), query) + 2
+
+
+@pytest.mark.parametrize("query", ["common", "rare", "common rare", "tag:all -rare", "rare OR tag:all"])
+@pytest.mark.parametrize("page_size", [1, 3, 4, 5, 100])
+@pytest.mark.parametrize("listed_max", [0, 4_096])
+def test_pages_go_on_over_the_borders_of_blocks(
+    query: str, page_size: int, listed_max: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "OFFSETS_LISTED_MAX", listed_max)
+    txn = wide_snapshot(10)
+    asked = parse_query(query)
+    expected = find(NaiveSearch(), txn, asked)
+
+    for wanted in (1, page_size + 1, 1_000):
+        assert find_by_pages(TermIndex(), txn, asked, page_size=page_size, wanted=wanted) == expected
+
+
+@pytest.mark.parametrize(
+    "query", ["tag:all", "own7", "all none", "state:active tag:all shared", '"shared text" own7']
+)
+def test_a_bounded_search_is_little_work(query: str) -> None:
+    """So it can run where it must not hold up others, and finds the same."""
+    request = SearchRequest(expression=parse_query(query), now_us=NOW_US, budget=9, wanted=11)
+    brief = TermIndex().search(snapshot(), replace(request, work_max=30))
+    whole = TermIndex().search(snapshot(), request)
+
+    assert list(islice(brief, 11)) == list(islice(whole, 11))
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ('"text shared"', 11),  # Very many candidates.
+        ("-updated<1h", 11),
+        ("own1*", 11),  # Very many terms.
+        ("id:0*", 11),  # Very many ids.
+        ("tag:all", 1_001),  # A very large page.
+    ],
+)
+def test_a_search_that_is_too_much_work_is_given_up(query: str, wanted: int) -> None:
+    request = SearchRequest(
+        expression=parse_query(query), now_us=NOW_US, budget=10_000, wanted=wanted, work_max=60
+    )
+
+    with pytest.raises(TooMuchWork):
+        list(TermIndex().search(snapshot(), request))
+
+
+def test_pending_changes_are_work() -> None:
+    txn = World(*(make_run(number) for number in range(1, 101))).snapshot()
+    searched = TermIndex()
+    work_max = 60 * effort.CHANGE
+    request = SearchRequest(expression=Tag("none"), now_us=NOW_US, budget=1, wanted=1, work_max=work_max)
+
+    with pytest.raises(TooMuchWork):
+        searched.search(txn, request)
+    # What was read before is not read again.
+    assert list(searched.search(txn, request)) == []
 
 
 def test_a_page_reads_what_it_returns() -> None:
@@ -149,11 +247,18 @@ def test_a_search_stops_between_blocks_when_it_read_too_many_postings(
     monkeypatch.setattr(index, "POSTINGS_MAX", 2)
     made = World(*(make_run(block * BLOCK_SIZE + 1, tags=("t",)) for block in range(4)))
     search = TermIndex().search(
-        made.snapshot(), SearchRequest(expression=Tag("absent"), now_us=NOW_US, budget=1)
+        made.snapshot(), SearchRequest(expression=parse_query("tag:t -tag:t"), now_us=NOW_US, budget=1)
     )
 
     assert list(search) == []
-    assert search.truncated_at == BLOCK_SIZE
+    assert search.truncated_at == 2 * BLOCK_SIZE
+
+
+def test_a_search_that_ends_with_the_last_block_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "POSTINGS_MAX", 0)
+    made = World(make_run(1, tags=("t",)))
+
+    assert find(TermIndex(), made.snapshot(), Tag("t")) == [1]
 
 
 @pytest.mark.parametrize("before", [0, 1, 2, BLOCK_SIZE, BLOCK_SIZE + 1, BLOCK_SIZE + 2, 1 << 40])
@@ -191,8 +296,9 @@ def test_hits_lead_to_the_records() -> None:
     search = TermIndex().search(txn, SearchRequest(expression=Tag("all"), now_us=NOW_US, budget=1))
 
     for hit, ordinal in zip(search, (3, 2, 1), strict=True):
-        assert (hit.ordinal, hit.run_id) == (ordinal, made.runs[ordinal].run_id)
-        assert hit.value == txn.get(keys.run(hit.run_id))
+        assert hit.ordinal == ordinal
+        assert hit.key == keys.run(made.runs[ordinal].run_id)
+        assert hit.value == txn.get(hit.key)
 
 
 @pytest.mark.parametrize(

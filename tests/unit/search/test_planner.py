@@ -1,19 +1,19 @@
 """Plans: what postings decide by themselves, and what they leave to be checked."""
 
-from typing import Any
-
 import pytest
 
 from runindex_server import limits
 from runindex_server.schema import terms
 from runindex_server.schema.run import RunState
 from runindex_server.search import planner
-from runindex_server.search.bounds import Block, evaluate
+from runindex_server.search.decoded import DecodedPostings
+from runindex_server.search.effort import Effort
 from runindex_server.search.index import TermIndex
 from runindex_server.search.overlay import Overlay
-from runindex_server.search.planner import Planner
+from runindex_server.search.planner import plan_of
 from runindex_server.search.query import parse_query
-from tests.support.search_world import NOW_US, World, find, make_run
+from runindex_server.search.sources import Postings, Source
+from tests.support.search_world import NOW_US, Snapshot, World, find, make_run
 
 LONG = "w" * 70
 FIRST = make_run(
@@ -34,15 +34,20 @@ SECOND = make_run(
 PARTIAL = make_run(3, metadata={"a": " ".join(f"alpha{place}" for place in range(limits.TERMS_MAX))})
 
 
+def plan(query: str, txn: Snapshot) -> Source:
+    """Return where the runs of a query come from."""
+    work = Effort()
+    postings = Postings(txn, Overlay().view(txn, work), DecodedPostings(), work, now_us=NOW_US)
+    return plan_of(parse_query(query), include_archived=True)(postings)
+
+
 def bounds(query: str, *, merged: bool) -> tuple[list[int], list[int]]:
     """Return the runs that surely match, and those that may."""
     world = World(FIRST, SECOND, PARTIAL)
     if merged:
         world.merge()
-    txn = world.snapshot()
-    overlay = Overlay().view(txn)
-    found = evaluate(Planner(txn, overlay, now_us=NOW_US).plan(parse_query(query)), Block(0, txn, overlay))
-    return list(found.sure), list(found.maybe)
+    sure, maybe = plan(query, world.snapshot()).bounds(0)
+    return list(sure), list(maybe)
 
 
 @pytest.mark.parametrize("merged", [False, True])
@@ -101,11 +106,9 @@ def test_a_prefix_of_very_many_terms_is_left_to_be_checked(over: int) -> None:
     world = World(make_run(1, metadata={"k": " ".join(f"x{place}" for place in range(count))}), make_run(2))
     for _ in range(2):
         txn = world.snapshot()
-        overlay = Overlay().view(txn)
-        plan = Planner(txn, overlay, now_us=NOW_US).plan(parse_query("x*"))
-        found = evaluate(plan, Block(0, txn, overlay))
+        sure, maybe = plan("x*", txn).bounds(0)
 
-        assert (list(found.sure), list(found.maybe)) == (([1], [1]) if over <= 0 else ([], [1, 2]))
+        assert (list(sure), list(maybe)) == (([1], [1]) if over <= 0 else ([], [1, 2]))
         assert find(TermIndex(), txn, parse_query("x*")) == [1]
         world.merge()
 
@@ -124,11 +127,9 @@ def test_a_prefix_sees_terms_of_which_only_some_are_merged() -> None:
 def test_a_prefix_of_very_many_ids_is_left_to_be_checked(over: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planner, "ID_PREFIX_RUNS_MAX", 5)
     world = World(*(make_run(number) for number in range(1, 6 + over)))
-    txn = world.snapshot()
-    overlay = Overlay().view(txn)
-    plan: Any = Planner(txn, overlay, now_us=NOW_US).plan(parse_query("id:0*"))
 
-    assert bool(evaluate(plan, Block(0, txn, overlay)).sure) is (over <= 0)
+    sure, _ = plan("id:0*", world.snapshot()).bounds(0)
+    assert bool(sure) is (over <= 0)
 
 
 def test_a_partial_run_is_found_by_its_record() -> None:

@@ -5,7 +5,13 @@ from pyroaring import BitMap
 
 from runindex_server.errors import StoreCorrupt
 from runindex_server.schema import keys, records
-from runindex_server.search.postings import BLOCK_SIZE, decode_posting, encode_posting, split_ordinal
+from runindex_server.search.postings import (
+    BLOCK_SIZE,
+    decode_posting,
+    encode_posting,
+    encode_single,
+    split_ordinal,
+)
 
 KEY = keys.posting(b"wa", 1)
 
@@ -28,6 +34,11 @@ def test_equal_postings_have_equal_rows() -> None:
     grown.add(50)
 
     assert encode_posting(KEY, grown) == encode_posting(KEY, BitMap(range(100)))
+
+
+@pytest.mark.parametrize("offset", [0, 1, 255, 256, 4_711, BLOCK_SIZE - 1])
+def test_a_single_offset_has_the_row_of_any_posting(offset: int) -> None:
+    assert encode_single(KEY, offset) == encode_posting(KEY, BitMap([offset]))
 
 
 @pytest.mark.parametrize(

@@ -91,9 +91,10 @@ class MaintenanceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Verify(self, request, context):
-        """Checks that everything in the store follows from the records: index rows in bounded snapshots
-        of the running store, postings, counters and data on one consistent copy. The stream tells each
-        drift that was found, how far it is, and ends with a summary. It repairs nothing.
+        """Checks that everything in the store follows from the records: index rows of runs, postings,
+        counters and data on one consistent copy, what belongs to single rows in bounded snapshots of
+        the running store. The stream tells each drift that was found, how far it is, and ends with a
+        summary. It repairs nothing.
 
         Fails with STORE_FULL (no room on the disk for the copy).
         """

@@ -60,9 +60,10 @@ class MaintenanceStub:
     Fails with CLOCK_JUMPED (unless `dry_run` or `trust_clock` is set).
     """
     Verify: _grpc.UnaryStreamMultiCallable[_maintenance_pb2.VerifyRequest, _maintenance_pb2.VerifyResponse]
-    """Checks that everything in the store follows from the records: index rows in bounded snapshots
-    of the running store, postings, counters and data on one consistent copy. The stream tells each
-    drift that was found, how far it is, and ends with a summary. It repairs nothing.
+    """Checks that everything in the store follows from the records: index rows of runs, postings,
+    counters and data on one consistent copy, what belongs to single rows in bounded snapshots of
+    the running store. The stream tells each drift that was found, how far it is, and ends with a
+    summary. It repairs nothing.
 
     Fails with STORE_FULL (no room on the disk for the copy).
     """
@@ -100,9 +101,10 @@ class MaintenanceAsyncStub(MaintenanceStub):
     Fails with CLOCK_JUMPED (unless `dry_run` or `trust_clock` is set).
     """
     Verify: _aio.UnaryStreamMultiCallable[_maintenance_pb2.VerifyRequest, _maintenance_pb2.VerifyResponse]  # type: ignore[assignment]
-    """Checks that everything in the store follows from the records: index rows in bounded snapshots
-    of the running store, postings, counters and data on one consistent copy. The stream tells each
-    drift that was found, how far it is, and ends with a summary. It repairs nothing.
+    """Checks that everything in the store follows from the records: index rows of runs, postings,
+    counters and data on one consistent copy, what belongs to single rows in bounded snapshots of
+    the running store. The stream tells each drift that was found, how far it is, and ends with a
+    summary. It repairs nothing.
 
     Fails with STORE_FULL (no room on the disk for the copy).
     """
@@ -155,9 +157,10 @@ class MaintenanceServicer(metaclass=_abc_1.ABCMeta):
         request: _maintenance_pb2.VerifyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_maintenance_pb2.VerifyResponse], _abc.AsyncIterator[_maintenance_pb2.VerifyResponse]]:
-        """Checks that everything in the store follows from the records: index rows in bounded snapshots
-        of the running store, postings, counters and data on one consistent copy. The stream tells each
-        drift that was found, how far it is, and ends with a summary. It repairs nothing.
+        """Checks that everything in the store follows from the records: index rows of runs, postings,
+        counters and data on one consistent copy, what belongs to single rows in bounded snapshots of
+        the running store. The stream tells each drift that was found, how far it is, and ends with a
+        summary. It repairs nothing.
 
         Fails with STORE_FULL (no room on the disk for the copy).
         """

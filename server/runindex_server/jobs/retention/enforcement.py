@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 
 from runindex_server.clock import Clock
 from runindex_server.errors import ClockJumped
+from runindex_server.jobs.retention.board import Board
 from runindex_server.jobs.retention.clock_guard import ClockGuard, ClockJump
 from runindex_server.jobs.retention.compaction import CompactedRun, CompactionSummary, Tally, summary_of
 from runindex_server.jobs.retention.passes import RetentionPass
@@ -31,7 +32,13 @@ class Retention:
     """The retention of one store."""
 
     def __init__(
-        self, store: Store, *, clock: Clock, default_policy: RetentionPolicy, interval_s: int
+        self,
+        store: Store,
+        *,
+        clock: Clock,
+        default_policy: RetentionPolicy,
+        interval_s: int,
+        board: Board | None = None,
     ) -> None:
         """Take what is needed; `prepare` comes next.
 
@@ -40,16 +47,16 @@ class Retention:
             clock: The wall clock by which things are due, and the monotonic one by which it is judged.
             default_policy: What acts on runs without a policy of their own.
             interval_s: From the start of one pass to the next that is scheduled; 0 for none.
+            board: On which the processes of a server see what each of them does; None for a single process.
         """
         self._store = store
         self._clock = clock
         self._default_policy = default_policy
         self._interval_us = interval_s * 1_000_000
-        self._guard = ClockGuard(store, clock)
+        self._board = board or Board()
+        self._guard = ClockGuard(store, clock, self._board)
         self._turn = asyncio.Lock()
         self._is_prepared = False
-        # By the monotonic clock, so that a wall clock that is set back postpones nothing.
-        self._next_us = 0
         self._has_logged_jump = False
 
     @property
@@ -60,9 +67,10 @@ class Retention:
     @property
     def next_time_us(self) -> int | None:
         """When the next pass is scheduled, in microseconds since 1970; None when none is."""
-        if not (self._interval_us and self._is_prepared):
+        next_us = self._board.next_us()
+        if not self._interval_us or next_us is None:
             return None
-        return self._clock.now_us() + max(0, self._next_us - self._clock.monotonic_us())
+        return self._clock.now_us() + max(0, next_us - self._clock.monotonic_us())
 
     def clock_jump(self) -> ClockJump | None:
         """Return how far the wall clock is not trusted, so that nothing is removed; None when it is."""
@@ -71,6 +79,8 @@ class Retention:
     async def prepare(self) -> None:
         """Note down the clock and the default policy, before data is written. Again does nothing.
 
+        The first pass is scheduled, unless another process of the server has done so.
+
         Raises:
             StoreCorrupt: What retention remembers is damaged.
         """
@@ -78,9 +88,10 @@ class Retention:
             return
         now_us = await self._guard.note()
         await self._store.write(self._begin_default_policy)
-        last = await self._store.read(read_compaction)
-        passed_us = 0 if last is None else max(0, now_us - last.start_us)
-        self._next_us = self._clock.monotonic_us() + max(0, self._interval_us - passed_us)
+        if self._board.next_us() is None:
+            last = await self._store.read(read_compaction)
+            passed_us = 0 if last is None else max(0, now_us - last.start_us)
+            self._board.put_next(self._clock.monotonic_us() + max(0, self._interval_us - passed_us))
         self._is_prepared = True
 
     async def run_due(self) -> bool:
@@ -95,7 +106,8 @@ class Retention:
         await self.prepare()
         if self._guard.is_due:
             await self._guard.note()
-        if not self._interval_us or self._clock.monotonic_us() < self._next_us:
+        next_us = self._board.next_us() or 0
+        if not self._interval_us or self._clock.monotonic_us() < next_us:
             return False
         try:
             pieces = self.compact()
@@ -126,7 +138,7 @@ class Retention:
         await self.prepare()
         start_us = await self._guard.note(trust=trust_clock)
         began_us = self._clock.monotonic_us()
-        self._next_us = began_us + self._interval_us
+        self._board.put_next(began_us + self._interval_us)
         jump = self._guard.jump()
         if jump is not None:
             raise ClockJumped(ahead_us=jump.ahead_us)

@@ -10,7 +10,7 @@ from runindex_server.maintenance.verify.fold import PARENT_CELLS_AT_ONCE, Fold, 
 from runindex_server.maintenance.verify.rows import check_counter, is_living, read_run
 from runindex_server.maintenance.verify.survey import Survey
 from runindex_server.maintenance.verify.terms import TermCheck
-from runindex_server.maintenance.verify.walk import NO_SUCH_KEY, Walk
+from runindex_server.maintenance.verify.walk import NO_SUCH_KEY, Walk, each
 from runindex_server.schema import keys
 from runindex_server.schema.encoding import decode_u64
 from runindex_server.schema.run import RunId, RunState
@@ -32,17 +32,17 @@ class CounterCheck:
         yield Walk(
             phase=PHASE,
             ranges=[keys.STATE_COUNT.range],
-            visit=self._visit_state_count,
+            visit=each(self._visit_state_count),
             finish=self._compare_states,
         )
         yield Walk(
             phase=PHASE,
             ranges=[keys.PENDING_COUNT.range],
-            visit=self._visit_pending_count,
+            visit=each(self._visit_pending_count),
             finish=self._compare_pending,
         )
-        yield Walk(phase=PHASE, ranges=[keys.HOLDING.range], visit=self._visit_holding, is_first=False)
-        yield Walk(phase=PHASE, ranges=[keys.CHILD_COUNT.range], visit=self._visit_child_count)
+        yield Walk(phase=PHASE, ranges=[keys.HOLDING.range], visit=each(self._visit_holding), is_first=False)
+        yield Walk(phase=PHASE, ranges=[keys.CHILD_COUNT.range], visit=each(self._visit_child_count))
         cells = self._survey.children.differing(self._children)
         for start in range(0, len(cells), PARENT_CELLS_AT_ONCE):
             yield from _Comparison(
@@ -106,11 +106,11 @@ class _Comparison:
         self._expected: Counter[bytes] = Counter()
 
     def walks(self) -> Iterator[Walk]:
-        yield Walk(phase=PHASE, ranges=[keys.RUN.range], visit=self._visit_record, is_first=False)
+        yield Walk(phase=PHASE, ranges=[keys.RUN.range], visit=each(self._visit_record), is_first=False)
         yield Walk(
             phase=PHASE,
             ranges=[keys.CHILD_COUNT.range],
-            visit=self._visit_child_count,
+            visit=each(self._visit_child_count),
             finish=self._compare_rest,
             is_first=False,
         )

@@ -10,7 +10,7 @@ from runindex_server.maintenance.verify.events import EventCheck
 from runindex_server.maintenance.verify.findings import Finding
 from runindex_server.maintenance.verify.items import DATA_PREFIX_BYTES, ItemCheck
 from runindex_server.maintenance.verify.rows import after_namespace, read_run
-from runindex_server.maintenance.verify.walk import LEFT_OVER, NO_SUCH_KEY, Walk
+from runindex_server.maintenance.verify.walk import LEFT_OVER, NO_SUCH_KEY, Walk, each
 from runindex_server.schema import data_keys as parts
 from runindex_server.schema import keys
 from runindex_server.schema.data_keys import DataKeys
@@ -42,7 +42,7 @@ class DataCheck:
         """Yield the walk over all data."""
         # The default run's data shares its namespace with what is no data.
         ranges = [keys.DATA.range, KeyRange(after_namespace(), _LAST_KEY)]
-        yield Walk(phase=PHASE, ranges=ranges, visit=self._visit, finish=self._end_run)
+        yield Walk(phase=PHASE, ranges=ranges, visit=each(self._visit), finish=self._end_run)
 
     def _visit(self, txn: ReadTxn, key: bytes, value: bytes) -> Iterator[Finding]:
         """Check a row by what it is, and first of all whose."""

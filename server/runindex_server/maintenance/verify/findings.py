@@ -23,7 +23,8 @@ class Progress:
     """How far a verification is.
 
     Attributes:
-        phase: What is being checked: `index rows`, `copy`, `search terms`, `data` or `counters`.
+        phase: What is being checked: `index rows`, `copy`, `search terms`, `data` or `counters`. Index rows
+            are checked in two parts, before the copy is made and on it.
         rows: Rows that were checked in this phase.
         revision: Of the snapshot that was read last.
     """

@@ -1,7 +1,7 @@
 """Folds: two multisets compared in the memory of their cells, whatever they hold and in whatever order.
 
 An item adds its hash to the sum of its cell. Python's hash of bytes is SipHash under a key of the process. So
-cells that hold different items have different sums, but for a chance of about one in 2^64 for each. What
+cells that hold different items have different sums, but for a chance of about one in 2^52 for each. What
 differs is then looked at item by item.
 """
 

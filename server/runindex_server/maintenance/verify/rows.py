@@ -1,11 +1,11 @@
-"""The rows of the global namespace, each against the record or the row that it belongs to.
+"""The rows of the global namespace beside records and their indexes, each against the row that it belongs to.
 
-A row is judged only within one snapshot, so that this can be done while the store is written. Rows that lead
-to a damaged record are not judged: the record is told.
+A row is judged only within one snapshot, so that this can be done while the store is written. Rows of a run
+whose record is damaged are not judged: the record is told.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import Final, TypeAlias
 
@@ -21,40 +21,31 @@ from runindex_server.maintenance.verify.walk import (
     NO_SUCH_KEY,
     NOT_EMPTY,
     Walk,
+    each,
 )
 from runindex_server.schema import keys, records
 from runindex_server.schema._generated import run_record_pb2 as pb
 from runindex_server.schema.answers import decode_answer
-from runindex_server.schema.derive import rows_of
 from runindex_server.schema.due import read_due
 from runindex_server.schema.encoding import decode_u64, split_string
 from runindex_server.schema.header import read_header
 from runindex_server.schema.holdings import Holding
 from runindex_server.schema.keys import KeyRange, Subspace
-from runindex_server.schema.run import DEFAULT_RUN_ID, Run, RunId, RunView
+from runindex_server.schema.run import DEFAULT_RUN_ID, Run, RunId
 
 PHASE: Final = "index rows"
 
-Check: TypeAlias = Callable[[ReadTxn, bytes, bytes], Iterator[Finding]]
+GENERATIONS_REMEMBERED: Final = 8
+"""Records of which the generation is remembered: the rows of what a run holds come one after the other."""
 
-INDEXES: Final = (
-    keys.ALL_RUNS,
-    keys.BY_STATE,
-    keys.BY_TAG,
-    keys.BY_PARENT,
-    keys.BY_CREATE_TIME,
-    keys.EXPIRING,
-    keys.ENDED,
-)
-"""The subspaces of `derive.rows_of`."""
+Check: TypeAlias = Callable[[ReadTxn, bytes, bytes], Iterator[Finding]]
 
 
 def walks() -> Iterator[Walk]:
     """Yield the walks over the rows of the global namespace that can be judged on the running store."""
-    yield Walk(phase=PHASE, ranges=[keys.RUN.range], visit=_check_record, finish=_check_presence)
     for subspace, check in CHECKS.items():
-        yield Walk(phase=PHASE, ranges=[subspace.range], visit=check)
-    yield Walk(phase=PHASE, ranges=list(_gaps()), visit=_check_stranger)
+        yield Walk(phase=PHASE, ranges=[subspace.range], visit=each(check))
+    yield Walk(phase=PHASE, ranges=list(_gaps()), visit=each(_check_stranger), finish=_check_presence)
 
 
 def read_run(key: bytes, value: bytes) -> Run | None:
@@ -71,64 +62,18 @@ def is_living(txn: ReadTxn, run_id: RunId, generation: int) -> bool | None:
     value = txn.get(key)
     if value is None:
         return False
+    found = _generation(key, value)
+    return None if found is None else found == generation
+
+
+@lru_cache(GENERATIONS_REMEMBERED)
+def _generation(key: bytes, value: bytes) -> int | None:
+    """Return the generation of the run in a row; None when the row is damaged."""
     run = read_run(key, value)
-    return None if run is None else run.generation == generation
+    return None if run is None else run.generation
 
 
-# Records.
-
-
-def _check_record(txn: ReadTxn, key: bytes, value: bytes) -> Iterator[Finding]:
-    """Check a record, and that each row which follows from it is there."""
-    run = read_run(key, value)
-    if run is None:
-        yield Finding(keys.RUN.name, key, DAMAGED)
-        return
-    if run.revision > txn.revision:
-        yield Finding(keys.RUN.name, key, "It is of a revision that the store has not reached.")
-    if not _is_coherent(run, key, value):
-        yield Finding(keys.RUN.name, key, "What it says of itself does not agree.")
-    rows = list(rows_of(run))
-    for row, found in zip(rows, txn.get_many(rows), strict=True):
-        if found is None:
-            yield Finding(_INDEX_BY_TAG[row[16]].name, row, MISSING)
-
-
-def _is_coherent(run: Run, key: bytes, value: bytes) -> bool:
-    """Tell whether the record is the one that is written for what was read from it."""
-    if records.encode_run(run) == value:
-        return True
-    body = records.view_message(key, value, RunView.FULL)
-    try:
-        # Another protobuf library may have put the same fields into other bytes.
-        return pb.RunRecord.FromString(body) == pb.RunRecord.FromString(records.run_message(run))
-    except DecodeError:
-        return False
-
-
-def _check_presence(txn: ReadTxn) -> Iterator[Finding]:
-    """Check that what every store has is there: its header and the default run."""
-    for subspace, key in ((keys.HEADER, keys.STORE_HEADER), (keys.RUN, keys.run(DEFAULT_RUN_ID))):
-        if txn.get(key) is None:
-            yield Finding(subspace.name, key, MISSING)
-
-
-# What leads to records.
-
-
-def _check_index_row(txn: ReadTxn, key: bytes, value: bytes, *, subspace: Subspace) -> Iterator[Finding]:
-    """Check that a row of an index follows from the record to which it leads."""
-    if len(value) != len(DEFAULT_RUN_ID):
-        yield Finding(subspace.name, key, "It leads to no run: its value is no id.")
-        return
-    record = keys.run(RunId(value))
-    found = txn.get(record)
-    if found is None:
-        yield Finding(subspace.name, key, "It leads to a run that is not there.")
-        return
-    run = read_run(record, found)
-    if run is not None and key not in rows_of(run):
-        yield Finding(subspace.name, key, "It does not follow from the record to which it leads.")
+# What belongs to runs.
 
 
 def _check_due(txn: ReadTxn, key: bytes, value: bytes) -> Iterator[Finding]:
@@ -251,6 +196,13 @@ def _check_request_by_time(txn: ReadTxn, key: bytes, value: bytes) -> Iterator[F
 # Single rows.
 
 
+def _check_presence(txn: ReadTxn) -> Iterator[Finding]:
+    """Check that what every store has is there: its header and the default run."""
+    for subspace, key in ((keys.HEADER, keys.STORE_HEADER), (keys.RUN, keys.run(DEFAULT_RUN_ID))):
+        if txn.get(key) is None:
+            yield Finding(subspace.name, key, MISSING)
+
+
 def _check_header(txn: ReadTxn, key: bytes, _: bytes) -> Iterator[Finding]:
     """Check that the header can be read."""
     if key != keys.STORE_HEADER:
@@ -293,11 +245,8 @@ def after_namespace() -> bytes:
     return keys.GLOBAL_NAMESPACE[:-1] + b"\x01"
 
 
-_INDEX_BY_TAG: Final = {subspace.tag: subspace for subspace in INDEXES}
-
 CHECKS: Final[Mapping[Subspace, Check]] = {
     keys.HEADER: _check_header,
-    **{index: partial(_check_index_row, subspace=index) for index in INDEXES},
     keys.DUE: _check_due,
     keys.DUE_OF: _check_due_of,
     keys.HOLDING: _check_holding,
@@ -313,4 +262,4 @@ CHECKS: Final[Mapping[Subspace, Check]] = {
         )
     },
 }
-"""How each row of a subspace is checked. Records, terms, counters and data have walks of their own."""
+"""How each row of a subspace is checked. Records, their indexes, terms, counters and data are for a copy."""

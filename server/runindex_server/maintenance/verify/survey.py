@@ -1,22 +1,26 @@
-"""The survey: what the records of a copy come to, for its search terms and counters to be held against."""
+"""The survey: the records of a copy, each read once and checked by itself, and what they come to.
+
+Index rows, search terms and counters are held against that.
+"""
 
 from collections import Counter
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Sequence
 
+from google.protobuf.message import DecodeError
 from pyroaring import BitMap
 
 from runindex_server.kv.api import ReadTxn
 from runindex_server.maintenance.verify.findings import Finding
-from runindex_server.maintenance.verify.fold import Fold, parent_cell, term_cell
-from runindex_server.maintenance.verify.rows import read_run
-from runindex_server.maintenance.verify.walk import Walk
-from runindex_server.schema import keys
-from runindex_server.schema.run import RunState
+from runindex_server.maintenance.verify.fold import Fold, parent_cell
+from runindex_server.maintenance.verify.rows import PHASE, read_run
+from runindex_server.maintenance.verify.sums import RowSums, TermSums, draw_weights
+from runindex_server.maintenance.verify.walk import DAMAGED, Row, Walk, each
+from runindex_server.schema import keys, records
+from runindex_server.schema._generated import run_record_pb2 as pb
+from runindex_server.schema.derive import rows_of
+from runindex_server.schema.run import Run, RunState, RunView
 from runindex_server.schema.terms import terms_of
 from runindex_server.search.postings import split_ordinal
-
-PHASE: Final = "search terms"
 
 
 class Survey:
@@ -26,7 +30,9 @@ class Survey:
     is told once and draws no further drifts after it.
 
     Attributes:
+        rows: The rows that follow from them.
         terms: Each term with each run that has it.
+        weights: Of the runs in `terms`.
         states: Runs by state.
         children: Each parent, once for each child.
         unknown: By block of ordinals, the offsets of runs with a damaged record.
@@ -35,7 +41,9 @@ class Survey:
 
     def __init__(self) -> None:
         """Begin with nothing."""
-        self.terms = Fold()
+        self.rows = RowSums()
+        self.weights = draw_weights()
+        self.terms = TermSums(self.weights)
         self.states: Counter[int] = Counter()
         self.children = Fold()
         self.unknown: dict[int, BitMap] = {}
@@ -44,26 +52,43 @@ class Survey:
 
     def walks(self) -> Iterator[Walk]:
         """Yield the walks that make it."""
-        yield Walk(phase=PHASE, ranges=[keys.RUN.range], visit=self._visit_record, is_first=False)
+        yield Walk(phase=PHASE, ranges=[keys.RUN.range], visit=self._visit_records)
         if self._damaged:
             ranges = [index.range for index in (keys.ALL_RUNS, keys.BY_STATE, keys.BY_PARENT)]
-            yield Walk(phase=PHASE, ranges=ranges, visit=self._believe, is_first=False)
+            yield Walk(phase=PHASE, ranges=ranges, visit=each(self._believe), is_first=False)
 
-    def _visit_record(self, _: ReadTxn, key: bytes, value: bytes) -> Iterator[Finding]:
-        """Add what a record comes to."""
-        run = read_run(key, value)
-        if run is None:
-            # That it is damaged has been told.
-            self._damaged.add(key[len(keys.RUN.prefix) :])
-        else:
-            self.states[run.state] += 1
+    def _visit_records(self, txn: ReadTxn, rows: Sequence[Row]) -> Iterator[Finding]:
+        """Check records by themselves, and add what they come to.
+
+        One kind of work is done for all of them before the next: that takes two thirds of the time.
+        """
+        runs: list[Run] = []
+        sound: list[Row] = []
+        for key, value in rows:
+            run = read_run(key, value)
+            if run is None:
+                self._damaged.add(key[len(keys.RUN.prefix) :])
+                yield Finding(keys.RUN.name, key, DAMAGED)
+            else:
+                runs.append(run)
+                sound.append((key, value))
+        self._add(runs)
+        for run, (key, value) in zip(runs, sound, strict=True):
+            if run.revision > txn.revision:
+                yield Finding(keys.RUN.name, key, "It is of a revision that the store has not reached.")
+            if not _is_coherent(run, key, value):
+                yield Finding(keys.RUN.name, key, "What it says of itself does not agree.")
+
+    def _add(self, runs: Sequence[Run]) -> None:
+        """Add what records come to."""
+        for run in runs:
+            self.rows.add_run(run.run_id, rows_of(run))
+        for run in runs:
+            self.terms.add_run(run.ordinal, terms_of(run))
+        self.states.update(run.state for run in runs)
+        for run in runs:
             if run.parent is not None:
                 self.children.add(parent_cell(run.parent), run.parent)
-            block, offset = split_ordinal(run.ordinal)
-            member = offset.to_bytes(2, "big")
-            for term in terms_of(run):
-                self.terms.add(term_cell(term, block), term + member)
-        yield from ()
 
     def _believe(self, _: ReadTxn, key: bytes, value: bytes) -> Iterator[Finding]:
         """Add what an index row tells of a damaged record."""
@@ -78,3 +103,15 @@ class Survey:
                 self.believed[parent] += 1
                 self.children.add(parent_cell(parent), parent)
         yield from ()
+
+
+def _is_coherent(run: Run, key: bytes, value: bytes) -> bool:
+    """Tell whether the record is the one that is written for what was read from it."""
+    if records.encode_run(run) == value:
+        return True
+    body = records.view_message(key, value, RunView.FULL)
+    try:
+        # Another protobuf library may have put the same fields into other bytes.
+        return pb.RunRecord.FromString(body) == pb.RunRecord.FromString(records.run_message(run))
+    except DecodeError:
+        return False

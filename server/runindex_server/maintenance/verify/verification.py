@@ -1,7 +1,7 @@
 """Verify: checks that everything in a store follows from its records, while the store is in use.
 
-Index rows are checked on the running store, each within one snapshot with the record to which it belongs;
-postings, counters and data on one consistent copy. Nothing is repaired.
+Records, and what follows from them, are checked on one consistent copy; other rows on the running store, each
+within one snapshot with the row to which it belongs. Nothing is repaired.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from runindex_server.maintenance.verify import rows
 from runindex_server.maintenance.verify.counters import CounterCheck
 from runindex_server.maintenance.verify.data import DataCheck
 from runindex_server.maintenance.verify.findings import Drift, Finding, Progress, Summary
+from runindex_server.maintenance.verify.indexes import IndexCheck
 from runindex_server.maintenance.verify.survey import Survey
 from runindex_server.maintenance.verify.terms import TermCheck
 from runindex_server.maintenance.verify.walk import Stretch, Walk, read_end, read_stretch
@@ -38,8 +39,9 @@ async def verify(
 ) -> AsyncGenerator[Progress | Drift | Summary, None]:
     """Verify a store. Read-only.
 
-    In memory are the changes that wait to be merged, the folds of `fold`, some hundred bytes for each
-    damaged record, and of one run the names of the streams whose rows disagree.
+    In memory are the rows of one read, the changes that wait to be merged, weights of 20 MB at most, the
+    folds of `fold`, some hundred bytes for each damaged record and for each 65,536 runs, and of one run the
+    names of the streams whose rows disagree.
 
     Args:
         store: May be written meanwhile.
@@ -83,6 +85,7 @@ def _walks_of_copy() -> Iterator[Walk]:
     """Yield the walks over a copy. Each is asked for when the one before it has ended."""
     survey = Survey()
     yield from survey.walks()
+    yield from IndexCheck(survey).walks()
     terms = TermCheck(survey)
     yield from terms.walks()
     yield from DataCheck().walks()

@@ -1,6 +1,6 @@
 """Walks: how a verification goes over the rows of a range, some at a time."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -14,8 +14,14 @@ ROWS_MAX: Final = 500
 BYTES_MAX: Final = 4 * 1024 * 1024
 """Values of one read, but for the last of them."""
 
-Visit: TypeAlias = Callable[[ReadTxn, bytes, bytes], Iterable[Finding]]
-"""Checks one row, by what else stands in the same snapshot."""
+Row: TypeAlias = tuple[bytes, bytes]
+"""Key and value."""
+
+Visit: TypeAlias = Callable[[ReadTxn, Sequence[Row]], Iterable[Finding]]
+"""Checks some rows, by what else stands in the same snapshot."""
+
+VisitRow: TypeAlias = Callable[[ReadTxn, bytes, bytes], Iterable[Finding]]
+"""Checks one row in the same way."""
 
 Finish: TypeAlias = Callable[[ReadTxn], Iterable[Finding]]
 """Checks what can be told only when all rows were visited."""
@@ -25,6 +31,16 @@ LEFT_OVER: Final = "It follows from no record."
 DAMAGED: Final = "It is damaged: it is not what was written under this key."
 NO_SUCH_KEY: Final = "The store has no rows with such a key."
 NOT_EMPTY: Final = "It has a value, and should have none."
+
+
+def each(visit_row: VisitRow) -> Visit:
+    """Return what checks rows one by one."""
+
+    def visit(txn: ReadTxn, rows: Sequence[Row]) -> Iterator[Finding]:
+        for key, value in rows:
+            yield from visit_row(txn, key, value)
+
+    return visit
 
 
 def nothing(_: ReadTxn) -> Iterable[Finding]:
@@ -39,7 +55,7 @@ class Walk:
     Attributes:
         phase: Of the verification.
         ranges: What it goes over, in order.
-        visit: Checks each row. One that remembers what it saw is for a copy, where each row is visited once.
+        visit: Checks rows. One that remembers what it saw is for a copy, where each row is visited once.
         finish: Ends the walk.
         is_first: Whether its rows count as checked; another walk counted them when not.
     """
@@ -70,15 +86,16 @@ class Stretch:
 
 def read_stretch(txn: ReadTxn, walk: Walk, start: bytes, end: bytes) -> Stretch:
     """Visit the rows from `start` on, as many as go into one read."""
-    findings: list[Finding] = []
-    rows = read_bytes = 0
+    rows: list[Row] = []
+    next_start = None
+    read_bytes = 0
     for key, value in txn.scan(start, end):
-        findings.extend(walk.visit(txn, key, value))
-        rows += 1
+        rows.append((key, value))
         read_bytes += len(value)
-        if rows == ROWS_MAX or read_bytes > BYTES_MAX:
-            return Stretch(tuple(findings), rows, key + b"\x00", txn.revision)
-    return Stretch(tuple(findings), rows, None, txn.revision)
+        if len(rows) == ROWS_MAX or read_bytes > BYTES_MAX:
+            next_start = key + b"\x00"
+            break
+    return Stretch(tuple(walk.visit(txn, rows)), len(rows), next_start, txn.revision)
 
 
 def read_end(txn: ReadTxn, walk: Walk) -> Stretch:

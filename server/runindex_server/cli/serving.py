@@ -1,0 +1,119 @@
+"""A process that serves an open store until it is told to stop: by itself, or as one of several."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from runindex_server.clock import SystemClock
+from runindex_server.errors import StoreCorrupt, StoreFull
+from runindex_server.exit_codes import EXIT_FATAL
+from runindex_server.jobs.retention.board import Board
+from runindex_server.kv.engine import MaintainedStore
+from runindex_server.kv.guard import StoreRefused
+from runindex_server.logs import get_logger
+from runindex_server.rpc.address import AddressInUse
+from runindex_server.rpc.server import Options, Server, start_server
+from runindex_server.schema.header import StorageVersionUnknown
+from runindex_server.schema.migrations import migrate
+from runindex_server.schema.policy_text import parse_policy
+from runindex_server.settings import Settings
+
+FAULTS: Final = (StoreRefused, StorageVersionUnknown, StoreCorrupt, StoreFull, AddressInUse)
+"""Why a server does not start, told in a sentence."""
+
+OpenStore = Callable[[Callable[[], None]], MaintainedStore]
+"""Opens the store; what it is given is called when a commit's outcome is unknown, on any thread."""
+
+
+class Stopping:
+    """Whether a process is to stop, and with which exit code. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        """Begin without."""
+        self._loop = asyncio.get_running_loop()
+        self._stopped: asyncio.Future[int] = self._loop.create_future()
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether it was asked."""
+        return self._stopped.done()
+
+    def ask(self, code: int = 0) -> None:
+        """Ask to stop; the first code stands."""
+        if not self.is_asked:
+            self._stopped.set_result(code)
+
+    def ask_fatally(self) -> None:
+        """Ask to stop because a commit failed; from any thread."""
+        self._loop.call_soon_threadsafe(self.ask, EXIT_FATAL)
+
+    async def asked(self) -> int:
+        """Wait until it is asked, and return the exit code."""
+        return await self._stopped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What a process does of all that a server does.
+
+    Attributes:
+        address: Where it listens.
+        migrates: Whether it brings the store to this server's version, before anybody else opens it.
+        runs_jobs: Whether it runs the background jobs.
+        shares_port: Whether others listen on the same port.
+        board: What they let each other know of retention.
+    """
+
+    address: str
+    migrates: bool = True
+    runs_jobs: bool = True
+    shares_port: bool = False
+    board: Board | None = None
+
+
+async def serve_until_asked(
+    open_store: OpenStore,
+    settings: Settings,
+    part: Part,
+    stopping: Stopping,
+    on_ready: Callable[[Server], None],
+) -> int:
+    """Serve until asked to stop, then drain; return the exit code.
+
+    Args:
+        open_store: Blocks; the store is closed at the end.
+        settings: The server's.
+        part: What this process does.
+        stopping: Asked by signals, or by the store.
+        on_ready: Called once it listens.
+
+    Raises:
+        FAULTS: It cannot start.
+    """
+    clock = SystemClock()
+    store = open_store(stopping.ask_fatally)
+    try:
+        if part.migrates:
+            await migrate(store, progress=get_logger(__name__).info)
+        server = await start_server(
+            store,
+            address=part.address,
+            clock=clock,
+            options=Options(
+                search_budget_records=settings.search_budget_records,
+                request_id_retention_s=settings.request_id_retention_s,
+                default_retention=parse_policy(settings.default_retention),
+                retention_interval_s=settings.retention_interval_s,
+                run_jobs=part.runs_jobs,
+                shares_port=part.shares_port,
+                board=part.board,
+            ),
+        )
+        on_ready(server)
+        code = await stopping.asked()
+        await server.stop(settings.drain_s)
+    finally:
+        await store.close()
+    get_logger(__name__).info("stopped", code=code)
+    return code

@@ -1,0 +1,67 @@
+"""A worker as its supervisor sees it: a process that says when it serves, and ends."""
+
+import asyncio
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+from runindex_server.supervisor.task import READY, WorkerTask
+
+# Not from the folder it is started in: that may be anybody's.
+COMMAND: Final = (sys.executable, "-P", "-m", "runindex_server.cli.worker")
+
+
+class Worker:
+    """A process that was started.
+
+    Attributes:
+        pid: Its id.
+    """
+
+    def __init__(self, process: Process) -> None:
+        """Take a process with pipes to its input and output."""
+        self._process = process
+        self._is_asked = False
+        self.pid = process.pid
+
+    @classmethod
+    async def launch(
+        cls, task: WorkerTask, *, inherited: Sequence[int], command: Sequence[str] = COMMAND
+    ) -> "Worker":
+        """Start a process and give it its task.
+
+        Args:
+            task: The task.
+            inherited: Descriptors that it inherits.
+            command: What is started, in a session of its own: what a terminal sends reaches the supervisor
+                alone.
+        """
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=PIPE, stdout=PIPE, pass_fds=inherited, start_new_session=True
+        )
+        assert process.stdin is not None, "it has a pipe"
+        process.stdin.write(task.line())
+        return cls(process)
+
+    async def is_ready(self) -> bool:
+        """Wait until it serves, or has ended, and tell which."""
+        assert self._process.stdout is not None, "it has a pipe"
+        return await self._process.stdout.readline() == READY
+
+    async def ended(self) -> int:
+        """Wait until it has ended, and return its exit code; of a signal, the number below 0."""
+        return await self._process.wait()
+
+    def terminate(self) -> None:
+        """Ask it to drain and end; again does nothing."""
+        if not self._is_asked:
+            self._is_asked = True
+            with suppress(ProcessLookupError):
+                self._process.terminate()
+
+    def kill(self) -> None:
+        """End it at once, even if it is stopped."""
+        with suppress(ProcessLookupError):
+            self._process.kill()
