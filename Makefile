@@ -53,6 +53,10 @@ demo: setup ## Record a part of the tests as a tree of runs while they happen, a
 test: setup ## Run all tests
 	$(BIN)/pytest --numprocesses=auto --dist=worksteal $(TESTS)
 
+.PHONY: test-workers
+test-workers: setup ## Run the contract's tests against two processes that serve one store
+	$(BIN)/pytest --numprocesses=auto --dist=worksteal --store=workers tests/contract
+
 .PHONY: cov
 cov: setup ## Run all tests, and tell which branches none of them takes
 	$(BIN)/coverage run -m pytest $(TESTS)
@@ -130,7 +134,7 @@ docker-lint: setup ## Check the Dockerfile
 	$(BIN)/hadolint Dockerfile
 
 .PHONY: check
-check: fmt-check lint types layers proto-check proto-lint proto-breaking docs-check docker-lint test ## All checks, then all tests
+check: fmt-check lint types layers proto-check proto-lint proto-breaking docs-check docker-lint test test-workers ## All checks, then all tests
 
 .PHONY: clean
 clean: ## Remove all that these targets made, but for ./data

@@ -95,6 +95,8 @@ def measure_contention(small: Path, runs: int, steady: Path, steady_runs: int) -
 def run(folder: Path, runs: int) -> dict[str, Any]:
     """Measure on stores in a folder, and return the results."""
     began, others_s, sync_ms = time.monotonic(), accounting.others_s(), [machine.sync_median_ms(folder)]
+    # Before anything: somebody may check out or commit meanwhile.
+    described = machine.describe(folder)
     small, large = folder / "small", folder / "large"
     stores = [(small, RUNS)]
     found = list(fill(small, RUNS))
@@ -110,7 +112,7 @@ def run(folder: Path, runs: int) -> dict[str, Any]:
     found += figures.of_transitions(rows, sum(sync_ms) / 2)
     seconds = time.monotonic() - began
     return {
-        "machine": machine.describe(folder),
+        "machine": described,
         "runs": runs,
         "seconds": round(seconds),
         "others_share": round((accounting.others_s() - others_s) / seconds / machine.cores(), 3),

@@ -1,9 +1,9 @@
 """Group commit: writes that come at the same time share one synced transaction, each as if it were alone.
 
 They wait in a queue. A thread takes what has come, in its order, and commits it together; what comes while
-that is being synced is the next group. Each group is handed over only when the event loop has run all that
-was ready, so that the writes of calls that came together are together; nobody waits for a group to fill, and
-one write alone is committed at once.
+that is being synced is the next group. The thread is woken only when the event loop has run all that was
+ready, so that the writes of calls that came together are together, and it takes a group only when no other
+process writes. Nobody waits for a group to fill, and one write alone is committed at once.
 """
 
 import asyncio
@@ -27,6 +27,9 @@ QUEUE_MAX: Final = 4_096
 """Writes that wait. Beyond it they are refused, so that none waits for seconds."""
 
 WriteFunction: TypeAlias = Callable[[WriteTxn], Any]
+
+TakeGroup: TypeAlias = Callable[[], Sequence[WriteFunction]]
+"""Returns the writes of a group, at first those that wait by then, and afterwards the same ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +56,12 @@ class _Waiting:
 class GroupCommit:
     """The writes of one store, and the thread on which they are committed. Belongs to one event loop."""
 
-    def __init__(self, commit: Callable[[Sequence[WriteFunction]], list[Outcome]]) -> None:
+    def __init__(self, commit: Callable[[TakeGroup], list[Outcome]]) -> None:
         """Begin without a write.
 
         Args:
-            commit: Commits some writes together, or as many of the first as go together, and returns what
-                each came to. Called on one thread at a time; must not raise.
+            commit: Commits the writes of a group together, or as many of the first as go together, and
+                returns what each came to. Called on one thread at a time; must not raise.
         """
         self._commit = commit
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
@@ -106,10 +109,20 @@ class GroupCommit:
 
     def _commit_next(self) -> bool:
         """Commit the next group, tell its callers, and return whether there was one. On the thread."""
-        group = self._next_group()
+        group: list[_Waiting] = []
+
+        def take() -> list[WriteFunction]:
+            if not group:
+                group.extend(self._next_group())
+            return [waiting.fn for waiting in group]
+
+        with self._lock:
+            self._is_busy = bool(self._queue)
+        if not self._is_busy:
+            return False
+        outcomes = self._commit(take)
         if not group:
             return False
-        outcomes = self._commit([waiting.fn for waiting in group])
         with self._lock:
             self._queue.extendleft(reversed(group[len(outcomes) :]))
         loop = group[0].future.get_loop()

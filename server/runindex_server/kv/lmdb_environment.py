@@ -19,7 +19,7 @@ from runindex_server.clock import Clock
 from runindex_server.errors import CommitOutcomeUnknown, Overloaded, StoreCorrupt, StoreFull
 from runindex_server.kv.api import WriteTxn
 from runindex_server.kv.engine import Readers, Sizes
-from runindex_server.kv.group_commit import Outcome, WriteFunction
+from runindex_server.kv.group_commit import Outcome, TakeGroup, WriteFunction
 from runindex_server.kv.guard import DataFileForeign, EngineRefused
 from runindex_server.kv.lmdb_read_txn import LmdbReadTxn
 from runindex_server.kv.lmdb_snapshots import (
@@ -123,21 +123,20 @@ class LmdbEnvironment(LmdbSnapshots):
             StoreFull: The map or the disk is full; nothing was written.
             CommitOutcomeUnknown: Anything else went wrong. The environment must not be used any more.
         """
-        (outcome,) = self.write_group([fn], clock=clock, revisions_skipped=revisions_skipped)
+        (outcome,) = self.write_group(lambda: [fn], clock=clock, revisions_skipped=revisions_skipped)
         if outcome.error is not None:
             raise outcome.error
         result: T = outcome.result
         return result
 
-    def write_group(
-        self, fns: Sequence[WriteFunction], *, clock: Clock, revisions_skipped: int = 0
-    ) -> list[Outcome]:
+    def write_group(self, take: TakeGroup, *, clock: Clock, revisions_skipped: int = 0) -> list[Outcome]:
         """Run functions one after the other in one transaction; return when that is on the disk; blocks.
 
         Each sees what those before it have changed; one that raises has changed nothing.
 
         Args:
-            fns: At least one. Of very large writes only the first run.
+            take: Returns the functions. Called once nobody else writes. Of very large writes only the first
+                run.
             clock: The wall clock.
             revisions_skipped: As in `write`.
 
@@ -154,7 +153,7 @@ class LmdbEnvironment(LmdbSnapshots):
             txn = self._env.begin(write=True)
         self._watch.begin()
         try:
-            outcomes, sequences = self._run_group(fns, txn, clock, revisions_skipped)
+            outcomes, sequences = self._run_group(take(), txn, clock, revisions_skipped)
             if sequences is not None:
                 with self._commit_errors_told():
                     self._put_sequences(txn, sequences)

@@ -8,7 +8,7 @@ import asyncio
 import os
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +18,7 @@ from runindex_server.clock import Clock
 from runindex_server.errors import CommitOutcomeUnknown, StoreClosed
 from runindex_server.kv.api import ReadTxn, WriteTxn
 from runindex_server.kv.directory import sync_path
-from runindex_server.kv.group_commit import GroupCommit, Outcome, WriteFunction
+from runindex_server.kv.group_commit import GroupCommit, Outcome, TakeGroup
 from runindex_server.kv.guard import RestoreUnfinished, StoreRefused, guard_data_file
 from runindex_server.kv.lmdb_engine import COPY_NAME, LmdbEngine
 from runindex_server.kv.lmdb_environment import LmdbEnvironment
@@ -120,20 +120,23 @@ class LmdbStore:
             if self._lock is not None:
                 self._lock.release()
 
-    def _commit(self, fns: Sequence[WriteFunction]) -> list[Outcome]:
+    def _commit(self, take: TakeGroup) -> list[Outcome]:
         """Commit writes together, as many of the first as go together; on the writer's thread."""
         # Handed over before an earlier write failed.
         if self._has_failed:
-            return [Outcome(error=StoreClosed()) for _ in fns]
+            return [Outcome(error=StoreClosed()) for _ in take()]
         try:
-            return self._environment.write_group(fns, clock=self._clock)
+            return self._environment.write_group(take, clock=self._clock)
         except CommitOutcomeUnknown:
             self._has_failed = True
             self._on_fatal()
-            return [Outcome(error=CommitOutcomeUnknown()) for _ in fns]
+            return [Outcome(error=CommitOutcomeUnknown()) for _ in take()]
         except Exception as error:  # noqa: BLE001  # Whoever waits has to learn it.
-            # What one of them asks for may be too much: the others are not to pay for it.
-            return [Outcome(error=error)] if len(fns) == 1 else self._commit(fns[:1])
+            fns = take()
+            if len(fns) > 1:
+                # What one of them asks for may be too much: the others are not to pay for it.
+                return self._commit(lambda: fns[:1])
+            return [Outcome(error=error) for _ in fns]
 
     def _refuse_when_stopped(self) -> None:
         self._refuse_when_forked()

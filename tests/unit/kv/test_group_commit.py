@@ -10,7 +10,7 @@ import pytest
 from runindex_server.errors import CommitOutcomeUnknown, Overloaded, RunNotFound, StoreFull
 from runindex_server.kv import group_commit
 from runindex_server.kv.api import ReadTxn, WriteTxn
-from runindex_server.kv.group_commit import GROUP_MAX, GroupCommit, Outcome, WriteFunction
+from runindex_server.kv.group_commit import GROUP_MAX, GroupCommit, Outcome, TakeGroup, WriteFunction
 from runindex_server.kv.lmdb_store import LmdbStore
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -74,8 +74,8 @@ def groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sizes: list[int] = []
     commit = LmdbStore._commit
 
-    def note(store: LmdbStore, fns: Sequence[WriteFunction]) -> list[Outcome]:
-        outcomes = commit(store, fns)
+    def note(store: LmdbStore, take: TakeGroup) -> list[Outcome]:
+        outcomes = commit(store, take)
         sizes.append(len(outcomes))
         return outcomes
 
@@ -204,7 +204,7 @@ def committer(request: pytest.FixtureRequest) -> Iterator[Callable[..., GroupCom
     """Return what makes a queue over a commit function; each is closed after the test."""
     made: list[GroupCommit] = []
 
-    def make(commit: Callable[[Sequence[WriteFunction]], list[Outcome]]) -> GroupCommit:
+    def make(commit: Callable[[TakeGroup], list[Outcome]]) -> GroupCommit:
         made.append(GroupCommit(commit))
         return made[-1]
 
@@ -218,7 +218,8 @@ def test_nobody_learns_anything_before_the_commit_has_returned(
 ) -> None:
     is_committing, may_return = threading.Event(), threading.Event()
 
-    def commit(fns: Sequence[WriteFunction]) -> list[Outcome]:
+    def commit(take: TakeGroup) -> list[Outcome]:
+        fns = take()
         is_committing.set()
         assert may_return.wait(WAIT_S)
         return [Outcome(error=CommitOutcomeUnknown()) for _ in fns]
@@ -236,14 +237,62 @@ def test_nobody_learns_anything_before_the_commit_has_returned(
     run(write())
 
 
+def test_what_comes_while_others_write_goes_along(run: Run, committer: Callable[..., GroupCommit]) -> None:
+    others_write, others_are_done = threading.Event(), threading.Event()
+    groups: list[int] = []
+
+    def commit(take: TakeGroup) -> list[Outcome]:
+        others_write.set()
+        assert others_are_done.wait(WAIT_S)
+        groups.append(len(take()))
+        assert len(take()) == groups[-1]
+        return [Outcome("done") for _ in take()]
+
+    queue = committer(commit)
+
+    async def write() -> list[str]:
+        calls = [asyncio.ensure_future(queue.write(put(b"a")))]
+        await asyncio.to_thread(others_write.wait, WAIT_S)
+        calls += [asyncio.ensure_future(queue.write(put(b"b"))) for _ in range(3)]
+        await asyncio.sleep(0)
+        others_are_done.set()
+        return list(await asyncio.gather(*calls))
+
+    assert run(write()) == ["done"] * 4
+    assert groups == [4]
+
+
+def test_who_all_go_away_before_they_are_taken_stop_nobody(
+    run: Run, committer: Callable[..., GroupCommit]
+) -> None:
+    others_write, others_are_done = threading.Event(), threading.Event()
+
+    def commit(take: TakeGroup) -> list[Outcome]:
+        others_write.set()
+        assert others_are_done.wait(WAIT_S)
+        return [Outcome("done") for _ in take()]
+
+    queue = committer(commit)
+
+    async def write() -> str:
+        leaving = asyncio.ensure_future(queue.write(put(b"a")))
+        await asyncio.to_thread(others_write.wait, WAIT_S)
+        leaving.cancel()
+        await asyncio.sleep(0)
+        others_are_done.set()
+        return await queue.write(put(b"b"))
+
+    assert run(write()) == "done"
+
+
 def test_what_did_not_go_with_its_group_goes_first_in_the_next(
     run: Run, committer: Callable[..., GroupCommit]
 ) -> None:
     order: list[str] = []
     names = {put(name.encode()): name for name in "abcde"}
 
-    def commit_one(fns: Sequence[WriteFunction]) -> list[Outcome]:
-        order.append(names[fns[0]])
+    def commit_one(take: TakeGroup) -> list[Outcome]:
+        order.append(names[take()[0]])
         return [Outcome(order[-1])]
 
     queue = committer(commit_one)
@@ -261,7 +310,8 @@ def test_a_full_queue_refuses(
     monkeypatch.setattr(group_commit, "QUEUE_MAX", 3)
     is_committing, may_return = threading.Event(), threading.Event()
 
-    def commit(fns: Sequence[WriteFunction]) -> list[Outcome]:
+    def commit(take: TakeGroup) -> list[Outcome]:
+        fns = take()
         is_committing.set()
         assert may_return.wait(WAIT_S)
         return [Outcome("done") for _ in fns]
