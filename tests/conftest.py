@@ -67,7 +67,7 @@ def _can_be_served(item: pytest.Item) -> bool:
 
 
 @pytest.fixture(scope="session")
-def workers(
+def worker_pool(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Pool | None]:
     """Return the processes that serve; None when the tests' own does."""
@@ -79,12 +79,12 @@ def workers(
 
 
 @pytest.fixture
-def clock(workers: Pool | None) -> ManualClock:
+def clock(worker_pool: Pool | None) -> ManualClock:
     """Return the clock of the store and the server; it stands still."""
-    if workers is None:
+    if worker_pool is None:
         return ManualClock()
-    workers.clock.restart()
-    return workers.clock
+    worker_pool.clock.restart()
+    return worker_pool.clock
 
 
 @pytest.fixture(params=["memory", "lmdb"])
@@ -113,17 +113,17 @@ def _fatal() -> None:
 
 @pytest.fixture
 def start(
-    loop: LoopThread, store_kind: str, clock: ManualClock, workers: Pool | None, tmp_path: Path
+    loop: LoopThread, store_kind: str, clock: ManualClock, worker_pool: Pool | None, tmp_path: Path
 ) -> Iterator[StartServer]:
     """Return what starts a server over a new store; all are stopped after the test."""
     servers: list[RunningServer | WorkersServer] = []
 
     def start_one(**options: Any) -> RunningServer | WorkersServer:
         data_dir = tmp_path / f"store-{len(servers)}"
-        if workers is None:
+        if worker_pool is None:
             servers.append(RunningServer(loop, _opener(store_kind, clock, data_dir), clock=clock, **options))
         else:
-            servers.append(WorkersServer(loop, workers, data_dir, **options))
+            servers.append(WorkersServer(loop, worker_pool, data_dir, **options))
         return servers[-1]
 
     yield start_one

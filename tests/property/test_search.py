@@ -211,7 +211,7 @@ class SearchMachine(RuleBasedStateMachine):
     def change(self, data: st.DataObject, metadata: dict[str, Any], tags: tuple[str, ...]) -> None:
         run = self.pick(data)
         self.now_us += 1
-        self.world.write(replace(run, metadata=encoded(metadata), tags=tags, update_us=self.now_us))
+        self.world.write(run._replace(metadata=encoded(metadata), tags=tags, update_us=self.now_us))
 
     @precondition(lambda self: self.world.runs)
     @rule(data=st.data(), error=texts, state=st.sampled_from((*FINISHED, RunState.PAUSED, RunState.ARCHIVED)))
@@ -221,8 +221,7 @@ class SearchMachine(RuleBasedStateMachine):
             return
         self.now_us += 1
         self.world.write(
-            replace(
-                run,
+            run._replace(
                 state=state,
                 error=error if state is RunState.FAILED else run.error,
                 outcome=state if state in FINISHED else run.outcome,

@@ -2,7 +2,6 @@
 
 from bisect import bisect_left
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -78,7 +77,7 @@ class World:
         old = self.runs.get(new.ordinal)
 
         def fn(txn: WriteTxn) -> Run:
-            written = replace(new, revision=txn.next_revision())
+            written = new._replace(revision=txn.next_revision())
             write_run(txn, old, written, revision=written.revision)
             return written
 
@@ -89,7 +88,7 @@ class World:
         """Change a run."""
         if isinstance(fields.get("metadata"), dict):
             fields["metadata"] = encoded(fields["metadata"])
-        return self.write(replace(self.runs[ordinal], **fields))
+        return self.write(self.runs[ordinal]._replace(**fields))
 
     def delete(self, ordinal: int) -> None:
         """Delete a run."""

@@ -1,7 +1,5 @@
 """What every write of a run's data has in common: the checks before it, and the sign of life after it."""
 
-from dataclasses import replace
-
 from runindex_server.kv.api import WriteTxn
 from runindex_server.runs.mutation import Conditions, Guard, admit, minute_of
 from runindex_server.schema.derive import touch_run
@@ -29,4 +27,4 @@ def note_activity(txn: WriteTxn, run: Run, *, now_us: int) -> None:
     """Note that a run's data was written: at most once a minute, because it rewrites the run's record."""
     activity_us = minute_of(now_us)
     if activity_us > run.activity_us:
-        touch_run(txn, replace(run, activity_us=activity_us))
+        touch_run(txn, run._replace(activity_us=activity_us))

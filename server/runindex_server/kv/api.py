@@ -176,6 +176,18 @@ def check_row(key: bytes, value: bytes) -> None:
         raise EnvelopeError(msg)
 
 
+def check_keys(keys: Sequence[bytes]) -> None:
+    """Refuse keys outside the bounds, as `check_row` does.
+
+    Raises:
+        EnvelopeError: One is empty or too long.
+    """
+    sizes = list(map(len, keys))
+    if sizes and not 0 < min(sizes) <= max(sizes) <= KEY_BYTES_MAX:
+        msg = f"a key has 1 to {KEY_BYTES_MAX} bytes, not {min(sizes)} or {max(sizes)}"
+        raise EnvelopeError(msg)
+
+
 def encode_counter(count: int) -> bytes:
     """Return a counter as a scan shows it: 8 bytes, big-endian, signed."""
     return count.to_bytes(8, "big", signed=True)

@@ -9,7 +9,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -176,7 +175,7 @@ class LmdbEnvironment(LmdbSnapshots):
             sequences = self._read_sequences(txn)
         with self._commit_errors_told():
             is_full = self._is_full(txn)
-        sequences = replace(sequences, revision=sequences.revision + revisions_skipped)
+        sequences = sequences._replace(revision=sequences.revision + revisions_skipped)
         reads = LmdbReadTxn(txn, self._rows, sequences.revision)
         outcomes: list[Outcome] = []
         group_bytes, written = 0, None

@@ -6,7 +6,7 @@ from typing import Final
 
 import lmdb
 
-from runindex_server.kv.api import check_row, decode_counter
+from runindex_server.kv.api import check_keys, check_row, decode_counter
 
 FIRST_ROWS_AT_ONCE: Final = 4
 """Rows that a scan takes from the engine at first; then twice as many each time, up to the maximum. One by
@@ -39,8 +39,7 @@ class LmdbReadTxn:
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return the values of keys, index-aligned with them."""
-        for key in keys:
-            check_row(key, b"")
+        check_keys(keys)
         # All in one call of the engine, which leaves out those that have no row.
         with self._txn.cursor(db=self._rows) as cursor:
             found = cursor.getmulti(keys)
@@ -87,7 +86,8 @@ class LmdbReadTxn:
                 chunk = [row for row in chunk if start <= row[0] < end]
                 at_once = 0
             for row in chunk:
-                self._refuse_when_ended()
+                if self._has_ended:
+                    self._refuse_when_ended()
                 yield row
             self._refuse_when_ended()
             at_once = min(2 * at_once, ROWS_AT_ONCE_MAX)

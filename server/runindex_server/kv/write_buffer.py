@@ -6,7 +6,7 @@ knows no engine, and no thread.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from runindex_server.clock import Clock
 from runindex_server.kv.api import (
@@ -33,8 +33,7 @@ class PointReads(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Sequences:
+class Sequences(NamedTuple):
     """The newest number that each sequence of a store has given out; 0 in a new store.
 
     Attributes:

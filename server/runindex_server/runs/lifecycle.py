@@ -1,7 +1,6 @@
 """The lifecycle of a run: one table, and what follows from it."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
@@ -59,4 +58,4 @@ def transition(run: Run, to_state: RunState, *, error: str | None = None) -> Run
             allowed_states=tuple(state_name(state) for state in sorted(TRANSITIONS[run.state])),
         )
     outcome = to_state if to_state in FINISHED else run.outcome
-    return replace(run, state=to_state, outcome=outcome, error=run.error if error is None else error)
+    return run._replace(state=to_state, outcome=outcome, error=run.error if error is None else error)

@@ -1,7 +1,7 @@
 """What every mutation has in common: the order of its checks, versions, times, remembered answers."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from runindex_server.errors import (
@@ -178,8 +178,7 @@ def change(
 
 def stamp(run: Run, *, now_us: int, revision: int) -> Run:
     """Return a changed run with its next version, its revision and its times."""
-    return replace(
-        run,
+    return run._replace(
         version=run.version + 1,
         revision=revision,
         update_us=now_us,
@@ -194,7 +193,7 @@ def _looks_alike(run: Run, edited: Run) -> bool:
     A policy of KeepAll on a run that had none is one: it only exempts the run from the default policy.
     """
     return run == edited or (
-        run.retention is None and edited.retention == KEEP_ALL and replace(edited, retention=None) == run
+        run.retention is None and edited.retention == KEEP_ALL and edited._replace(retention=None) == run
     )
 
 

@@ -124,5 +124,6 @@ def _cut(txn: ReadTxn, rows: Sequence[_Row], view: RunView) -> list[bytes]:
     """Return the runs of some rows of listings, cut to a view. An id alone is in the listing already."""
     if view is RunView.ID_ONLY:
         return [records.id_message(RunId(run_id)) for _, run_id in rows]
-    run_keys = [keys.run(RunId(run_id)) for _, run_id in rows]
-    return records.listed_messages([key for key, _ in rows], run_keys, txn.get_many(run_keys), view)
+    listing_keys, run_ids = zip(*rows, strict=True)
+    run_keys = keys.runs(run_ids)
+    return records.listed_messages(listing_keys, run_keys, txn.get_many(run_keys), view)

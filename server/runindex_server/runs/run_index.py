@@ -7,7 +7,7 @@ understood.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from runindex_server import limits
 from runindex_server.errors import (
@@ -152,7 +152,7 @@ def update_run_metadata(
     """
 
     def edit(run: Run) -> Run:
-        return replace(run, metadata=_merged(run, new_metadata) if merge else new_metadata)
+        return run._replace(metadata=_merged(run, new_metadata) if merge else new_metadata)
 
     return change(txn, run_id, conditions, UPDATE_METADATA, edit)
 
@@ -267,7 +267,7 @@ def add_run_tags(txn: WriteTxn, run_id: RunId, tags: Sequence[str], conditions: 
         all_tags = tuple(dict.fromkeys((*run.tags, *tags)))
         if len(all_tags) > limits.TAGS_MAX:
             raise LimitExceeded(run_id_text(run_id), limit="tags", maximum=limits.TAGS_MAX)
-        return replace(run, tags=all_tags)
+        return run._replace(tags=all_tags)
 
     return change(txn, run_id, conditions, ADD_TAGS, edit)
 
@@ -283,7 +283,7 @@ def remove_run_tags(txn: WriteTxn, run_id: RunId, tags: Sequence[str], condition
     removed = frozenset(tags)
 
     def edit(run: Run) -> Run:
-        return replace(run, tags=tuple(tag for tag in run.tags if tag not in removed))
+        return run._replace(tags=tuple(tag for tag in run.tags if tag not in removed))
 
     return change(txn, run_id, conditions, REMOVE_TAGS, edit)
 
@@ -339,7 +339,7 @@ def set_run_retention(
         VersionMismatch: Its version is not the expected one.
     """
     guard = SET_RETENTION if policy.delete_after_us is None else SET_DELETE_AFTER
-    return change(txn, run_id, conditions, guard, lambda run: replace(run, retention=policy))
+    return change(txn, run_id, conditions, guard, lambda run: run._replace(retention=policy))
 
 
 def get_run_retention(txn: ReadTxn, run_id: RunId) -> RetentionPolicy:

@@ -11,6 +11,7 @@ Integers are big-endian; strings are UTF-8, 0x00 escaped as 0x00 0xff, ended by 
 `docs/reference/key-layout.md` is rendered from here, and a test evaluates each example.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -177,6 +178,11 @@ def ordinal_of(listing_key: bytes) -> int:
 def run(run_id: RunId) -> bytes:
     """Return the key of a run's record."""
     return RUN.prefix + run_id
+
+
+def runs(run_ids: Iterable[bytes]) -> list[bytes]:
+    """Return the keys of runs' records."""
+    return [RUN.prefix + run_id for run_id in run_ids]
 
 
 def run_of(key: bytes) -> RunId:

@@ -208,7 +208,7 @@ def listed_messages(
         frame_format, crc, _, _, basic_bytes, reserved_bytes = unpack_from(value)
         if frame_format != FORMAT or crc32(value[_FRAME.size :], crc32(key)) != crc:
             raise StoreCorrupt(f"checksum of {key.hex()}")
-        if value[_FRAME.size : _ORDINAL_END] != listing_key[-ORDINAL_BYTES:]:
+        if not listing_key.endswith(value[_FRAME.size : _ORDINAL_END]):
             raise StoreCorrupt(f"a listing leads to {key.hex()} by {listing_key.hex()}, not by its ordinal")
         basic = _FRAMED_RUN.size + reserved_bytes
         messages.append(value[basic:] if view is RunView.FULL else value[basic : basic + basic_bytes])

@@ -1,9 +1,9 @@
 """A run as the server knows it, and the words that belong to it."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final, NewType
+from typing import Final, NamedTuple, NewType
 
 RunId = NewType("RunId", bytes)
 """16 bytes: the UUID of a run. The default run's is the nil UUID, which no caller can name."""
@@ -12,6 +12,7 @@ DEFAULT_RUN_ID: Final = RunId(bytes(16))
 DEFAULT_RUN_NAME: Final = "default"
 
 _UUID: Final = r"(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{32})"
+_CANONICAL: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 _FORMS: Final = re.compile(rf"(?:{_UUID}|\{{{_UUID}\}}|urn:uuid:{_UUID})", re.ASCII | re.IGNORECASE)
 _NOT_HEX: Final = re.compile(r"urn:uuid:|[{}-]", re.ASCII | re.IGNORECASE)
 
@@ -24,6 +25,10 @@ def parse_run_id(text: str) -> RunId | None:
     """
     if text == DEFAULT_RUN_NAME:
         return DEFAULT_RUN_ID
+    if _CANONICAL.fullmatch(text) is not None:
+        # Nearly always: it takes half the time.
+        run_id = RunId(bytes.fromhex(text.replace("-", "")))
+        return None if run_id == DEFAULT_RUN_ID else run_id
     if _FORMS.fullmatch(text) is None:
         return None
     run_id = RunId(bytes.fromhex(_NOT_HEX.sub("", text)))
@@ -85,18 +90,19 @@ TIME_US_MAX: Final = 253_402_300_799_999_999
 """The last microsecond of the year 9999, and so of `google.protobuf.Timestamp`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(NamedTuple):
     """A run's record. Times are microseconds since 1970-01-01 UTC.
+
+    A tuple, because each change makes three of them: in a quarter of the time that a frozen dataclass takes.
 
     Attributes:
         ordinal: Its number in the order of creation; the order of every listing.
         generation: What its data's keys carry beside its id, so that a later run of the same id sees none of
             it.
+        activity_us: The last change, or write of its data, rounded down to the minute.
         end_us: When it finished, or was archived unfinished; None before.
         outcome: The state in which it finished; None for one that has not.
         metadata: The encoded `google.protobuf.Struct`, without reserved keys; empty for none.
-        activity_us: The last change, or write of its data, rounded down to the minute.
         retention: Its own policy, kept under the reserved key `_strata_retention`; None when none was ever
             set.
     """
@@ -109,13 +115,13 @@ class Run:
     revision: int
     create_us: int
     update_us: int
+    activity_us: int
     end_us: int | None = None
     error: str | None = None
     tags: tuple[str, ...] = ()
     parent: RunId | None = None
     outcome: RunState | None = None
-    metadata: bytes = field(default=b"", repr=False)
-    activity_us: int
+    metadata: bytes = b""
     retention: RetentionPolicy | None = None
 
     @property

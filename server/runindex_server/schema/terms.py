@@ -123,13 +123,23 @@ def terms_changed(old: Run, new: Run) -> tuple[frozenset[bytes], frozenset[bytes
     if old.metadata != new.metadata or max(map(_text_bytes, (old, new))) > SURELY_COMPLETE_BYTES:
         before, after = terms_of(old), terms_of(new)
         return after - before, before - after
-    before = _words_beside_metadata(old).union(_exact_terms(old))
-    after = _words_beside_metadata(new).union(_exact_terms(new))
-    gone = before - after
-    words = [term[len(_WORD) :] for term in gone if term.startswith(_WORD)]
-    if words and may_have_word(new.metadata, words):
-        gone -= _metadata_words(new.metadata)
-    return after - before, gone
+    before, after = frozenset(_state_terms(old)), frozenset(_state_terms(new))
+    if old.tags != new.tags:
+        before, after = before.union(map(tag, old.tags)), after.union(map(tag, new.tags))
+    added, removed = _words_changed(old, new)
+    return (after - before) | added, (before - after) | removed
+
+
+def _words_changed(old: Run, new: Run) -> tuple[frozenset[bytes], frozenset[bytes]]:
+    """Return the terms of words that a change which leaves the metadata alone adds and takes away."""
+    before, after = texts_beside_metadata(old), texts_beside_metadata(new)
+    added = _word_terms(encoded_words(_SEPARATOR.join(set(after).difference(before))))
+    removed = _word_terms(encoded_words(_SEPARATOR.join(set(before).difference(after))))
+    if removed:
+        removed -= _word_terms(encoded_words(_SEPARATOR.join(after)))
+    if removed and may_have_word(new.metadata, (term[len(_WORD) :] for term in removed)):
+        removed -= _metadata_words(new.metadata)
+    return added, removed
 
 
 def may_have_word(metadata: bytes, words: Iterable[bytes]) -> bool:
@@ -151,13 +161,18 @@ def _text_bytes(run: Run) -> int:
 
 def _exact_terms(run: Run) -> Iterator[bytes]:
     """Yield the terms that are no words."""
+    yield from _state_terms(run)
+    yield from map(tag, run.tags)
+
+
+def _state_terms(run: Run) -> Iterator[bytes]:
+    """Yield the terms that are no words, without those of tags."""
     yield EVERY_RUN
     yield state(run.state)
     if run.outcome is not None:
         yield outcome(run.outcome)
     if run.parent is not None:
         yield parent(run.parent)
-    yield from map(tag, run.tags)
 
 
 def _words_beside_metadata(run: Run) -> frozenset[bytes]:

@@ -1,7 +1,6 @@
 """Events: one sequence over all streams, the rows that follow from it, and reading it from either end."""
 
 from collections import Counter
-from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -223,7 +222,7 @@ def fatten(world: World) -> None:
     run = world.run
     metadata = encoded_metadata({"k": "m" * (limits.METADATA_BYTES_MAX - 20)})
     tags = tuple(f"{number:0{limits.TAG_BYTES_MAX}}" for number in range(limits.TAGS_MAX))
-    fat = replace(run, metadata=metadata, tags=tags, error="e" * limits.ERROR_BYTES_MAX)
+    fat = run._replace(metadata=metadata, tags=tags, error="e" * limits.ERROR_BYTES_MAX)
     world.write(lambda txn: write_run(txn, run, fat, revision=txn.next_revision()))
     world.clock.advance(MINUTE_US)
 

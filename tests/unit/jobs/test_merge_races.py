@@ -1,7 +1,6 @@
 """Merges that are cut short, or race: whatever is lost or done twice, the postings are right in the end."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 from pyroaring import BitMap
@@ -19,7 +18,7 @@ def test_a_crash_between_parts_loses_nothing(parts: int, monkeypatch: pytest.Mon
     monkeypatch.setattr(merge, "POSTINGS_MAX", 200)
     world = World(large_run(1, "a"))
     world.merge()
-    world.write(replace(large_run(1, "b"), version=2))
+    world.write(large_run(1, "b")._replace(version=2))
     step = merge_step(world.store)
     for _ in range(parts):
         step.send(None)

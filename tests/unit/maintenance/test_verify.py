@@ -1,7 +1,6 @@
 """Verifying: a sound store has no drift, and each fault is found, exactly, where it is."""
 
 from collections import Counter
-from dataclasses import replace
 from typing import Any, Final
 
 import pytest
@@ -232,7 +231,7 @@ def test_a_record_that_contradicts_itself_is_found(subject: Subject) -> None:
     run = subject.run(2)
     assert run.state is RunState.ACTIVE
     key = keys.run(run.run_id)
-    ahead = records.encode_run(replace(run, revision=10_000))
+    ahead = records.encode_run(run._replace(revision=10_000))
     assert subject.find({key: ahead}) == [(keys.RUN.name, key)]
     sound = records.encode_run(run)
     wrong_id = records.unseal(key, sound).replace(run_id_text(run.run_id).encode(), b"default" + b" " * 29)
@@ -241,7 +240,7 @@ def test_a_record_that_contradicts_itself_is_found(subject: Subject) -> None:
 
 def test_a_record_that_says_something_else_is_found_by_what_follows(subject: Subject) -> None:
     run = subject.run(2)
-    changed = records.encode_run(replace(run, tags=(*run.tags, "new")))
+    changed = records.encode_run(run._replace(tags=(*run.tags, "new")))
     found = subject.find({keys.run(run.run_id): changed})
     assert (keys.BY_TAG.name, keys.by_tag("new", archived=False, ordinal=run.ordinal)) in found
     assert {subspace for subspace, _ in found} == {keys.BY_TAG.name, keys.POSTING.name}

@@ -1,7 +1,5 @@
 """Verifying what runs hold: each fault is found where it is."""
 
-from dataclasses import replace
-
 import pytest
 
 from runindex_server.kv.api import decode_counter, encode_counter
@@ -139,6 +137,6 @@ def test_a_run_at_which_retention_looks_too_late_is_found(subject: Subject) -> N
     assert subject.find(scheduled(latest_us + 1)) == [(keys.DUE_OF.name, of)]
     # As if the policy had been set when the event was over its time already.
     key = keys.run(run.run_id)
-    late = {key: records.encode_run(replace(run, update_us=latest_us + 5))}
+    late = {key: records.encode_run(run._replace(update_us=latest_us + 5))}
     assert subject.find(scheduled(latest_us + 5) | late) == []
     assert subject.find(scheduled(latest_us + 6) | late) == [(keys.DUE_OF.name, of)]

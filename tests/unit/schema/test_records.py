@@ -1,7 +1,5 @@
 """Records: what is written is what is read, and anything else is found."""
 
-from dataclasses import replace
-
 import pytest
 from google.protobuf.struct_pb2 import Struct
 
@@ -50,9 +48,9 @@ BARE = Run(
     [
         FULL,
         BARE,
-        replace(FULL, retention=RetentionPolicy(keep_duration_us=1)),
-        replace(FULL, retention=RetentionPolicy(delete_after_us=2**62), metadata=b""),
-        replace(BARE, run_id=RunId(bytes(16))),
+        FULL._replace(retention=RetentionPolicy(keep_duration_us=1)),
+        FULL._replace(retention=RetentionPolicy(delete_after_us=2**62), metadata=b""),
+        BARE._replace(run_id=RunId(bytes(16))),
     ],
 )
 def test_a_run_is_read_as_it_was_written(run: Run) -> None:
