@@ -18,6 +18,7 @@ from runindex_server.clock import Clock
 from runindex_server.errors import CommitOutcomeUnknown, Overloaded, StoreCorrupt, StoreFull
 from runindex_server.kv.api import WriteTxn
 from runindex_server.kv.engine import Readers, Sizes
+from runindex_server.kv.group_buffer import GroupBuffer
 from runindex_server.kv.group_commit import Outcome, TakeGroup, WriteFunction
 from runindex_server.kv.guard import DataFileForeign, EngineRefused
 from runindex_server.kv.lmdb_read_txn import LmdbReadTxn
@@ -30,7 +31,7 @@ from runindex_server.kv.lmdb_snapshots import (
     LmdbSnapshots,
 )
 from runindex_server.kv.transaction import run_transaction
-from runindex_server.kv.write_buffer import Changes, Sequences, WriteBuffer, counter_rows
+from runindex_server.kv.write_buffer import Changes, Sequences, WriteBuffer
 from runindex_server.kv.write_watch import UNWATCHED, WriteWatch
 
 T = TypeVar("T")
@@ -176,24 +177,24 @@ class LmdbEnvironment(LmdbSnapshots):
         with self._commit_errors_told():
             is_full = self._is_full(txn)
         sequences = sequences._replace(revision=sequences.revision + revisions_skipped)
-        reads = LmdbReadTxn(txn, self._rows, sequences.revision)
+        group = GroupBuffer(LmdbReadTxn(txn, self._rows, sequences.revision))
         outcomes: list[Outcome] = []
         group_bytes, written = 0, None
         for fn in fns:
+            buffer = WriteBuffer(group, sequences, clock=clock)
             try:
-                buffer = WriteBuffer(reads, sequences, clock=clock)
-                result, changes, counters = _prepare(fn, buffer, reads, is_full=is_full)
+                result, changes = _run_write(fn, buffer, group, is_full=is_full)
             except Exception as error:  # noqa: BLE001  # Whatever it is, it is this one's own.
                 outcomes.append(Outcome(error=error))
                 continue
+            outcomes.append(Outcome(result))
             if changes is not None:
-                with self._commit_errors_told():
-                    self._apply(txn, changes, counters)
                 sequences = written = changes.sequences
                 group_bytes += changes.write_bytes
-            outcomes.append(Outcome(result))
-            if group_bytes >= GROUP_BYTES_MAX:
-                break
+                if group_bytes >= GROUP_BYTES_MAX:
+                    break
+        with self._commit_errors_told():
+            self._apply(txn, group.rows)
         return outcomes, written
 
     def sizes(self) -> Sizes:
@@ -250,18 +251,14 @@ class LmdbEnvironment(LmdbSnapshots):
             os.lseek(fd, 0, os.SEEK_SET)
             self._env.copyfd(fd)
 
-    def _apply(
-        self, txn: "lmdb.Transaction[bytes]", changes: Changes, counters: Mapping[bytes, bytes | None]
-    ) -> None:
-        puts = list(changes.puts.items())
-        deletes = [*changes.deletes]
-        for key, value in counters.items():
+    def _apply(self, txn: "lmdb.Transaction[bytes]", rows: Mapping[bytes, bytes | None]) -> None:
+        """Remove and put rows, in the order of their keys: the engine finds each beside the last one."""
+        puts: list[tuple[bytes, bytes]] = []
+        for key, value in sorted(rows.items()):
             if value is None:
-                deletes.append(key)
+                txn.delete(key, db=self._rows)
             else:
                 puts.append((key, value))
-        for key in deletes:
-            txn.delete(key, db=self._rows)
         # All in one call of the engine: half the time of one call for each.
         with txn.cursor(db=self._rows) as cursor:
             cursor.putmulti(puts)
@@ -303,17 +300,18 @@ class LmdbEnvironment(LmdbSnapshots):
         return False
 
 
-def _prepare(
-    fn: Callable[[WriteTxn], T], buffer: WriteBuffer, reads: LmdbReadTxn, *, is_full: bool
-) -> tuple[T, Changes | None, Mapping[bytes, bytes | None]]:
-    """Run `fn` and return its result and what is to be written: after it, only the engine can fail."""
+def _run_write(
+    fn: Callable[[WriteTxn], T], buffer: WriteBuffer, group: GroupBuffer, *, is_full: bool
+) -> tuple[T, Changes | None]:
+    """Run `fn`, add what it writes to its group, and return its result and that."""
     with _damage_told():
         result = run_transaction(fn, buffer)
         changes = buffer.finish()
-        counters = {} if changes is None else counter_rows(changes.deltas, reads)
-    if is_full and changes is not None and not changes.deletes:
-        raise StoreFull
-    return result, changes, counters
+        if changes is not None:
+            if is_full and not changes.deletes:
+                raise StoreFull
+            group.add(changes)
+    return result, changes
 
 
 @contextmanager
