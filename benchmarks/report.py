@@ -82,6 +82,17 @@ def _rows(results: Results) -> Iterator[Sequence[str]]:
         )
 
 
+def missed(results: Results) -> list[str]:
+    """Return a line for each figure that misses its target."""
+    lines = []
+    for figure in results["figures"]:
+        if figure["is_met"] is False:
+            name, in_flight = figure["row"] or (None, None)
+            row = "" if name is None else f"{name}, {in_flight} in flight: "
+            lines.append(f"{row}{figure['what']} {_number(figure['value'])}, target {_target(figure)}")
+    return lines
+
+
 def _pair(figure: Results | None) -> tuple[str, str]:
     """Return a figure and its target as cells."""
     return ("", "") if figure is None else (_number(figure["value"]), _target(figure))

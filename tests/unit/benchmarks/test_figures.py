@@ -88,6 +88,13 @@ def test_the_page_shows_each_figure_beside_its_target(results: dict[str, Any]) -
     assert page.count("**no**") == 1
 
 
+def test_what_misses_its_target_is_told_in_a_line(results: dict[str, Any]) -> None:
+    assert report.missed(results) == ["ListRuns, 16 in flight: CPU over empty 2.00, target ≤ 1.8"]
+
+    results["figures"].append(Figure("workers", None, targets.FOUR_WORKERS).json())
+    assert report.missed(results)[1:] == ["workers not measured, target ≤ 1.2"]
+
+
 def test_results_are_written_between_their_marks(
     results: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
