@@ -193,12 +193,14 @@ def encode_counter(count: int) -> bytes:
     return count.to_bytes(8, "big", signed=True)
 
 
-def decode_counter(value: bytes) -> int:
-    """Return the number that a counter's row shows.
+def decode_counter(value: bytes | None) -> int:
+    """Return the number that a counter's row shows; 0 when it has none.
 
     Raises:
         ValueError: Not 8 bytes.
     """
+    if value is None:
+        return 0
     if len(value) != 8:
         msg = f"a counter has 8 bytes, not {len(value)}"
         raise ValueError(msg)

@@ -31,8 +31,7 @@ class GroupBuffer:
     def get_counter(self, key: bytes) -> int:
         """Return a counter; 0 when it has no row."""
         if key in self._rows:
-            row = self._rows[key]
-            return 0 if row is None else decode_counter(row)
+            return decode_counter(self._rows[key])
         if key not in self._counters:
             self._counters[key] = self._reads.get_counter(key)
         return self._counters[key]

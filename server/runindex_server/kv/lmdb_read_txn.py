@@ -50,8 +50,7 @@ class LmdbReadTxn:
 
     def get_counter(self, key: bytes) -> int:
         """Return a counter; 0 when it has no row."""
-        row = self.get(key)
-        return 0 if row is None else decode_counter(row)
+        return decode_counter(self.get(key))
 
     def scan(
         self, start: bytes, end: bytes, *, reverse: bool = False, limit: int | None = None

@@ -59,8 +59,7 @@ class _MemoryReadTxn:
         return [self.get(key) for key in keys]
 
     def get_counter(self, key: bytes) -> int:
-        row = self.get(key)
-        return 0 if row is None else decode_counter(row)
+        return decode_counter(self.get(key))
 
     def scan(
         self, start: bytes, end: bytes, *, reverse: bool = False, limit: int | None = None

@@ -110,8 +110,7 @@ class WriteBuffer:
     def get_counter(self, key: bytes) -> int:
         """Return a counter as this write leaves it; 0 when it was never added to."""
         if key in self._rows:
-            row = self._rows[key]
-            return 0 if row is None else decode_counter(row)
+            return decode_counter(self._rows[key])
         return self._reads.get_counter(key) + self._deltas.get(key, 0)
 
     def insert(self, key: bytes, value: bytes) -> None:
@@ -125,8 +124,7 @@ class WriteBuffer:
         if self.get(key) is not None:
             msg = f"the key {key.hex()} has a row already"
             raise KeyPresentError(msg)
-        self._deltas.pop(key, None)
-        self._rows[key] = value
+        self._decide(key, value)
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set a row, whether it exists or not.
@@ -135,8 +133,7 @@ class WriteBuffer:
             EnvelopeError: The row passes the bounds.
         """
         check_row(key, value)
-        self._deltas.pop(key, None)
-        self._rows[key] = value
+        self._decide(key, value)
 
     def delete(self, key: bytes) -> None:
         """Remove a row or a counter, whether it exists or not.
@@ -145,8 +142,7 @@ class WriteBuffer:
             EnvelopeError: The key passes the bounds.
         """
         check_row(key, b"")
-        self._deltas.pop(key, None)
-        self._rows[key] = None
+        self._decide(key, None)
 
     def add(self, key: bytes, delta: int) -> None:
         """Add to a counter.
@@ -180,6 +176,10 @@ class WriteBuffer:
         return Changes(
             puts=puts, deletes=deletes, deltas=deltas, sequences=sequences, write_bytes=write_bytes
         )
+
+    def _decide(self, key: bytes, value: bytes | None) -> None:
+        self._deltas.pop(key, None)
+        self._rows[key] = value
 
 
 def counter_rows(deltas: Mapping[bytes, int], reads: PointReads) -> dict[bytes, bytes | None]:

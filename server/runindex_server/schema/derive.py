@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from runindex_server.kv.api import WriteTxn
 from runindex_server.schema import keys, records
 from runindex_server.schema.changes import Change, append_change
+from runindex_server.schema.keys import Subspace
 from runindex_server.schema.run import Run
 from runindex_server.schema.terms import terms_changed, terms_of
 
@@ -19,26 +20,35 @@ class _Listing(NamedTuple):
     """Rows of an index, and what of a record they follow from.
 
     Attributes:
+        subspace: Theirs.
         fields: What they follow from, beside the ordinal, which a run keeps. Where it is equal, they are.
         keys: Their keys. The value of each is the run's id.
     """
 
+    subspace: Subspace
     fields: Callable[[Run], object]
     keys: Callable[[Run], Sequence[bytes]]
 
 
 LISTINGS: Final = (
     _Listing(
+        keys.ALL_RUNS,
         lambda run: run.is_archived,
         lambda run: (keys.all_runs(archived=run.is_archived, ordinal=run.ordinal),),
     ),
-    _Listing(lambda run: run.state, lambda run: (keys.by_state(run.state, run.ordinal),)),
-    _Listing(lambda run: run.create_us, lambda run: (keys.by_create_time(run.create_us, run.ordinal),)),
+    _Listing(keys.BY_STATE, lambda run: run.state, lambda run: (keys.by_state(run.state, run.ordinal),)),
     _Listing(
+        keys.BY_CREATE_TIME,
+        lambda run: run.create_us,
+        lambda run: (keys.by_create_time(run.create_us, run.ordinal),),
+    ),
+    _Listing(
+        keys.BY_TAG,
         lambda run: (run.tags, run.is_archived),
         lambda run: [keys.by_tag(tag, archived=run.is_archived, ordinal=run.ordinal) for tag in run.tags],
     ),
     _Listing(
+        keys.BY_PARENT,
         lambda run: (run.parent, run.is_archived),
         lambda run: (
             ()
@@ -47,10 +57,12 @@ LISTINGS: Final = (
         ),
     ),
     _Listing(
+        keys.EXPIRING,
         lambda run: run.expire_us,
         lambda run: () if run.expire_us is None else (keys.expiring(run.expire_us, run.ordinal),),
     ),
     _Listing(
+        keys.ENDED,
         lambda run: (run.end_us, run.retention is None),
         lambda run: (
             () if run.end_us is None or run.retention is not None else (keys.ended(run.end_us, run.ordinal),)

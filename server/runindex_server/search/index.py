@@ -11,7 +11,6 @@ from runindex_server.errors import StoreCorrupt
 from runindex_server.kv.api import ReadTxn
 from runindex_server.schema import keys, records
 from runindex_server.schema.document import Document
-from runindex_server.schema.run import RunId
 from runindex_server.search import effort
 from runindex_server.search.decoded import DecodedPostings
 from runindex_server.search.effort import Effort
@@ -221,7 +220,7 @@ class _TermSearch:
             raise StoreCorrupt(
                 f"the term index leads to run {ordinals[run_ids.index(None)]}, which is missing"
             )
-        run_keys = [keys.run(RunId(run_id)) for run_id in run_ids if run_id is not None]
+        run_keys = keys.runs(run_id for run_id in run_ids if run_id is not None)
         values = self._txn.get_many(run_keys)
         if None in values:
             raise StoreCorrupt(f"a listing leads to {run_keys[values.index(None)].hex()}, which is missing")

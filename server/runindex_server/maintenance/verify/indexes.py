@@ -5,6 +5,7 @@ not judged: the record is told.
 """
 
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import Final
 
 from runindex_server.kv.api import ReadTxn
@@ -14,19 +15,11 @@ from runindex_server.maintenance.verify.sums import RowSums, row_cell
 from runindex_server.maintenance.verify.survey import Survey
 from runindex_server.maintenance.verify.walk import MISSING, Row, Walk, each
 from runindex_server.schema import keys
-from runindex_server.schema.derive import rows_of
+from runindex_server.schema.derive import LISTINGS, rows_of
 from runindex_server.schema.run import DEFAULT_RUN_ID, RunId
 
-INDEXES: Final = (
-    keys.ALL_RUNS,
-    keys.BY_STATE,
-    keys.BY_TAG,
-    keys.BY_PARENT,
-    keys.BY_CREATE_TIME,
-    keys.EXPIRING,
-    keys.ENDED,
-)
-"""The subspaces of `derive.rows_of`."""
+INDEXES: Final = tuple(sorted((listing.subspace for listing in LISTINGS), key=attrgetter("tag")))
+"""The subspaces of `derive.rows_of`, in the order of their keys."""
 
 _TAG_AT: Final = len(keys.GLOBAL_NAMESPACE)
 _RUN_ID_BYTES: Final = len(DEFAULT_RUN_ID)

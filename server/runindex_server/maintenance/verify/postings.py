@@ -14,7 +14,7 @@ from runindex_server.kv.api import ReadTxn
 from runindex_server.maintenance.verify.findings import Finding
 from runindex_server.maintenance.verify.fold import Fold, block_of, term_cell
 from runindex_server.maintenance.verify.rows import read_run
-from runindex_server.maintenance.verify.walk import MISSING, Walk, each
+from runindex_server.maintenance.verify.walk import MISSING, Finish, VisitRow, Walk, each
 from runindex_server.schema import keys, records
 from runindex_server.schema.changes import Change
 from runindex_server.schema.run import Run
@@ -84,14 +84,7 @@ class Narrowing:
 
     def walks(self) -> Iterator[Walk]:
         """Yield the walks over records and postings."""
-        yield Walk(phase=PHASE, ranges=[keys.RUN.range], visit=each(self._visit_record), is_first=False)
-        yield Walk(
-            phase=PHASE,
-            ranges=[keys.POSTING.range],
-            visit=each(self._visit_posting),
-            finish=self._add_overlay,
-            is_first=False,
-        )
+        yield from _walks(self._visit_record, self._visit_posting, self._add_overlay)
 
     def differing(self) -> list[int]:
         """Return the cells that differ, in order."""
@@ -147,14 +140,7 @@ class Comparison:
 
     def walks(self) -> Iterator[Walk]:
         """Yield the walks over records and postings."""
-        yield Walk(phase=PHASE, ranges=[keys.RUN.range], visit=each(self._visit_record), is_first=False)
-        yield Walk(
-            phase=PHASE,
-            ranges=[keys.POSTING.range],
-            visit=each(self._visit_posting),
-            finish=self._compare_rest,
-            is_first=False,
-        )
+        yield from _walks(self._visit_record, self._visit_posting, self._compare_rest)
 
     def _visit_record(self, _: ReadTxn, key: bytes, value: bytes) -> Iterable[Finding]:
         """Add what a record says to the postings of the cells."""
@@ -202,6 +188,18 @@ class Comparison:
         """Find that a posting differs."""
         self.finding_count += 1
         return Finding(keys.POSTING.name, key, problem)
+
+
+def _walks(visit_record: VisitRow, visit_posting: VisitRow, finish: Finish) -> Iterator[Walk]:
+    """Yield the walks over records and postings that follow the first ones."""
+    yield Walk(phase=PHASE, ranges=[keys.RUN.range], visit=each(visit_record), is_first=False)
+    yield Walk(
+        phase=PHASE,
+        ranges=[keys.POSTING.range],
+        visit=each(visit_posting),
+        finish=finish,
+        is_first=False,
+    )
 
 
 def _read_run_of(blocks: frozenset[int], key: bytes, value: bytes) -> Run | None:
