@@ -42,6 +42,11 @@ class Server:
     port: int
     pid: int
 
+    @property
+    def address(self) -> str:
+        """Where it listens, as callers write it."""
+        return f"127.0.0.1:{self.port}"
+
     def connect(self) -> Connection:
         """Return a new connection to it."""
         return Connection("127.0.0.1", self.port)

@@ -18,8 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +27,7 @@ from typing import TypeVar
 import grpc
 from google.protobuf.struct_pb2 import Struct, Value
 
+from benchmarks.servers import serving
 from runindex.v1 import maintenance_pb2, run_data_pb2, run_index_pb2
 from runindex.v1.maintenance_pb2_grpc import MaintenanceStub
 from runindex.v1.run_index_pb2_grpc import RunIndexStub
@@ -54,6 +54,8 @@ EVENTS = 20
 DAY_US = 86_400 * 1_000_000
 MAP_BYTES = 64 * 1024**3
 ANY = Conditions()
+NO_SCHEDULE = ("--retention-interval-s", "86400")
+"""Nothing is compacted but what is measured."""
 
 
 class PastClock(SystemClock):
@@ -163,26 +165,6 @@ async def build(data_dir: Path, runs: int) -> None:
     await store.close()
 
 
-@contextmanager
-def serving(data_dir: Path) -> Iterator[tuple[str, int]]:
-    """Serve a store in a process of its own; yield its address and its process."""
-    command = [sys.executable, "-m", "runindex_server", "serve", "--address", "127.0.0.1:0"]
-    settings = ["--data-dir", str(data_dir), "--log-level", "error", "--retention-interval-s", "86400"]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(
-        [*command, *settings], stdout=subprocess.PIPE, text=True, env=environment
-    ) as server:
-        try:
-            assert server.stdout is not None
-            said = next(line for line in server.stdout if "listens on" in line)
-            found = re.search(r"listens on (\S+);", said)
-            assert found is not None, said
-            yield found.group(1), server.pid
-        finally:
-            server.terminate()
-            server.wait(timeout=60)
-
-
 def command_line(*arguments: str) -> None:
     """Run a command of the server's."""
     subprocess.run(
@@ -269,7 +251,7 @@ def measure(work_dir: Path, runs: int) -> list[Figure]:
     data_file = data_dir / "store" / "data.mdb"
     timed(figures, "copy the file", partial(copy_plainly, data_file, work_dir / "copy"))
     (work_dir / "copy").unlink()
-    with serving(data_dir) as (address, pid), grpc.insecure_channel(address) as channel:
+    with serving(data_dir, *NO_SCHEDULE) as server, grpc.insecure_channel(server.address) as channel:
         stub = MaintenanceStub(channel)
         previewed = timed(figures, "compact --dry-run", partial(compact, stub, dry_run=True))
         compacted = timed(figures, "compact", partial(compact, stub, dry_run=False))
@@ -277,9 +259,14 @@ def measure(work_dir: Path, runs: int) -> list[Figure]:
         assert compacted[:3] == expected_compaction(runs), compacted
         timed(figures, "verify", partial(verify, stub))
         timed(figures, "backup", partial(backup, stub, file))
-        counts = count(address)
+        counts = count(server.address)
         figures.append(
-            Figure("server, resident", 0.0, peak_memory_bytes(pid), "at its most, pages of the file included")
+            Figure(
+                "server, resident",
+                0.0,
+                peak_memory_bytes(server.pid),
+                "at its most, pages of the file included",
+            )
         )
 
     def restore() -> tuple[int, str, None]:
@@ -294,8 +281,8 @@ def measure(work_dir: Path, runs: int) -> list[Figure]:
     timed(figures, "restore", restore)
     timed(figures, "shrink", shrink)
     for served in (data_dir, restored):
-        with serving(served) as (address, _):
-            assert count(address) == counts
+        with serving(served, *NO_SCHEDULE) as server:
+            assert count(server.address) == counts
     return figures
 
 
