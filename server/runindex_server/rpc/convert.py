@@ -3,7 +3,9 @@
 Runs come from the store in the wire form of `runindex.v1.Run` and are joined as they are.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import chain
 from typing import Any, Final, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
@@ -51,11 +53,11 @@ def page_response(response: PageResponse, page: Page) -> bytes:
     return joined(_RUN_FIELD, page.runs, response)
 
 
-def joined(field_number: int, items: Iterable[bytes], response: Message) -> bytes:
+def joined(field_number: int, items: Sequence[bytes], response: Message) -> bytes:
     """Return the wire form of a response: items in their wire form, and the rest of it behind them."""
-    parts = [part for item in items for part in (field_head(field_number, len(item)), item)]
-    parts.append(response.SerializeToString())
-    return b"".join(parts)
+    heads = map(partial(field_head, field_number), map(len, items))
+    fields = chain.from_iterable(zip(heads, items, strict=True))
+    return b"".join([*fields, response.SerializeToString()])
 
 
 def change_response(response_class: type[ChangeResponse], answer: Answer) -> ChangeResponse:

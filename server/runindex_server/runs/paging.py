@@ -1,16 +1,20 @@
 """Pages of runs: newest first from the listings of the index, cut by number, by bytes and by view."""
 
 import heapq
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
-from typing import Final, TypeAlias
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate, islice
+from typing import Final, TypeAlias, TypeVar
 
 from runindex_server import limits
 from runindex_server.kv.api import ReadTxn
 from runindex_server.schema import keys, records
 from runindex_server.schema.keys import KeyRange
 from runindex_server.schema.run import RunId, RunView
+
+R = TypeVar("R")
 
 RUNS_AT_ONCE: Final = 64
 """Runs fetched together. With more, more are read in vain where a page ends by its bytes; with fewer,
@@ -39,7 +43,7 @@ class PageRequest:
 
 @dataclass(slots=True)
 class Page:
-    """A page that is being filled.
+    """A page of runs.
 
     Attributes:
         runs: The wire form of `runindex.v1.Run`, newest first.
@@ -47,42 +51,47 @@ class Page:
         truncated: Whether the page ended because a search's budget was spent.
     """
 
-    runs: list[bytes] = field(default_factory=list)
+    runs: list[bytes]
     next_before: int | None = None
     truncated: bool = False
-    _bytes: int = 0
-    _last: int | None = None
 
-    def extend(self, listing_keys: Sequence[bytes], runs: Sequence[bytes], *, size: int) -> bool:
-        """Add runs of a listing, or end the page before the first that does not fit.
 
-        Returns:
-            As `add`.
-        """
-        total_bytes = self._bytes + sum(map(len, runs))
-        if len(self.runs) + len(runs) <= size and total_bytes <= limits.PAGE_BYTES_MAX:
-            self.runs += runs
-            self._bytes = total_bytes
-            self._last = keys.ordinal_of(listing_keys[-1])
-            return True
-        return all(
-            self.add(keys.ordinal_of(key), run, size=size)
-            for key, run in zip(listing_keys, runs, strict=True)
-        )
+def fill(
+    rows: Iterable[R],
+    size: int,
+    *,
+    cut: Callable[[Sequence[R]], Sequence[bytes]],
+    ordinal_of: Callable[[R], int],
+) -> Page:
+    """Return the page of the first rows, as many as fit by number and by bytes, and at least one.
 
-    def add(self, ordinal: int, run: bytes, *, size: int) -> bool:
-        """Add a run, or end the page before it.
+    Args:
+        rows: What the runs come from, newest first. One more than `size` is taken of it at most: it tells
+            that there is a next page.
+        size: Runs at most.
+        cut: Returns the runs of some rows.
+        ordinal_of: Returns the ordinal of a row.
+    """
+    runs: list[bytes] = []
+    room_bytes = limits.PAGE_BYTES_MAX
+    remaining = iter(rows)
+    while batch := list(islice(remaining, min(size - len(runs), RUNS_AT_ONCE))):
+        found = cut(batch)
+        # One run fits always: so every page leads on.
+        fitting = _fitting(found, room_bytes) if runs else max(1, _fitting(found, room_bytes))
+        if fitting:
+            last = ordinal_of(batch[fitting - 1])
+        runs += found[:fitting]
+        room_bytes -= sum(map(len, found))
+        if fitting < len(batch):
+            return Page(runs, last)
+    has_next = next(remaining, None) is not None
+    return Page(runs, last if has_next else None)
 
-        Returns:
-            False when the page was full: `next_before` then says where the next one begins.
-        """
-        if self.runs and (len(self.runs) == size or self._bytes + len(run) > limits.PAGE_BYTES_MAX):
-            self.next_before = self._last
-            return False
-        self.runs.append(run)
-        self._bytes += len(run)
-        self._last = ordinal
-        return True
+
+def _fitting(runs: Sequence[bytes], room_bytes: int) -> int:
+    """Return how many runs, from the first on, have no more bytes than there is room for."""
+    return bisect_right(list(accumulate(map(len, runs))), room_bytes)
 
 
 def page_of(txn: ReadTxn, listings: Sequence[KeyRange], request: PageRequest) -> Page:
@@ -96,13 +105,8 @@ def page_of(txn: ReadTxn, listings: Sequence[KeyRange], request: PageRequest) ->
     Raises:
         StoreCorrupt: A listing leads to a record that is missing or damaged.
     """
-    page = Page()
     rows = islice(_newest_first(txn, listings, request), request.skip, None)
-    while batch := list(islice(rows, RUNS_AT_ONCE)):
-        listing_keys = [key for key, _ in batch]
-        if not page.extend(listing_keys, _cut(txn, batch, request.view), size=request.size):
-            break
-    return page
+    return fill(rows, request.size, cut=partial(_cut, txn, view=request.view), ordinal_of=_ordinal_of_row)
 
 
 def _newest_first(txn: ReadTxn, listings: Sequence[KeyRange], request: PageRequest) -> Iterator[_Row]:
@@ -120,7 +124,7 @@ def _ordinal_of_row(row: _Row) -> int:
     return keys.ordinal_of(row[0])
 
 
-def _cut(txn: ReadTxn, rows: Sequence[_Row], view: RunView) -> list[bytes]:
+def _cut(txn: ReadTxn, rows: Sequence[_Row], *, view: RunView) -> list[bytes]:
     """Return the runs of some rows of listings, cut to a view. An id alone is in the listing already."""
     if view is RunView.ID_ONLY:
         return [records.id_message(RunId(run_id)) for _, run_id in rows]

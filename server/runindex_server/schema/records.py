@@ -9,9 +9,10 @@ a view is a slice, and a page of runs is joined without parsing one.
 
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Final, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
@@ -47,7 +48,12 @@ RESERVED_PREFIX: Final = "_strata_"
 _FRAME: Final = struct.Struct(">BI")
 _RUN: Final = struct.Struct(">QQIH")
 _FRAMED_RUN: Final = struct.Struct(_FRAME.format + _RUN.format[1:])
-_ORDINAL_END: Final = _FRAME.size + ORDINAL_BYTES
+_HEAD_OF: Final = itemgetter(slice(_FRAMED_RUN.size))
+_PAYLOAD_OF: Final = itemgetter(slice(_FRAME.size, None))
+_ORDINAL_OF: Final = itemgetter(slice(_FRAME.size, _FRAME.size + ORDINAL_BYTES))
+_BODY_OF: Final = itemgetter(slice(_FRAMED_RUN.size, None))
+"""Of a row without a reserved map."""
+_ORDINAL_OF_LISTED: Final = itemgetter(slice(-ORDINAL_BYTES, None))
 _STATES: Final = {state.value: state for state in RunState}
 _RUN_ID_FIELD: Final = bytes([pb.RunRecord.RUN_ID_FIELD_NUMBER << 3 | 2])
 
@@ -186,7 +192,7 @@ def view_message(key: bytes, value: bytes, view: RunView) -> bytes:
 
 
 def listed_messages(
-    listing_keys: Iterable[bytes], run_keys: Iterable[bytes], values: Iterable[bytes | None], view: RunView
+    listing_keys: Sequence[bytes], run_keys: Sequence[bytes], values: Sequence[bytes | None], view: RunView
 ) -> list[bytes]:
     """Return the runs of a listing as `view_message` does, in their order; of whole runs or without metadata.
 
@@ -199,20 +205,42 @@ def listed_messages(
     Raises:
         StoreCorrupt: A row is missing, not what was written under its key, or not what the listing says.
     """
-    messages: list[bytes] = []
-    # Most of what a page costs is this loop: it does what `unseal` and `_layout_of` do, without their calls.
-    unpack_from, crc32 = _FRAMED_RUN.unpack_from, zlib.crc32
-    for listing_key, key, value in zip(listing_keys, run_keys, values, strict=True):
-        if value is None or len(value) < _FRAMED_RUN.size:
-            raise StoreCorrupt(f"a listing leads to {key.hex()} by {listing_key.hex()}, which is missing")
-        frame_format, crc, _, _, basic_bytes, reserved_bytes = unpack_from(value)
-        if frame_format != FORMAT or crc32(value[_FRAME.size :], crc32(key)) != crc:
-            raise StoreCorrupt(f"checksum of {key.hex()}")
-        if not listing_key.endswith(value[_FRAME.size : _ORDINAL_END]):
-            raise StoreCorrupt(f"a listing leads to {key.hex()} by {listing_key.hex()}, not by its ordinal")
-        basic = _FRAMED_RUN.size + reserved_bytes
-        messages.append(value[basic:] if view is RunView.FULL else value[basic : basic + basic_bytes])
-    return messages
+    # Most of what a page costs is here. All rows looked at together take two thirds of the time.
+    plain = _plain_rows(listing_keys, run_keys, values) if view is RunView.FULL else None
+    if plain is not None:
+        return plain
+    rows = zip(listing_keys, run_keys, values, strict=True)
+    return [_listed_message(*row, view) for row in rows]
+
+
+def _plain_rows(
+    listing_keys: Sequence[bytes], run_keys: Sequence[bytes], values: Sequence[bytes | None]
+) -> list[bytes] | None:
+    """Return whole runs of a listing; None unless every row is sound and without a reserved map."""
+    found = [value for value in values if value is not None]
+    try:
+        heads = list(_FRAMED_RUN.iter_unpack(b"".join(map(_HEAD_OF, found))))
+    except struct.error:
+        return None
+    if len(heads) != len(values) or list(map(_ORDINAL_OF, found)) != list(
+        map(_ORDINAL_OF_LISTED, listing_keys)
+    ):
+        return None
+    formats, crcs, _, _, _, reserved_bytes = zip(*heads, strict=True)
+    if any(reserved_bytes) or set(formats) != {FORMAT}:
+        return None
+    is_sound = crcs == tuple(map(zlib.crc32, map(_PAYLOAD_OF, found), map(zlib.crc32, run_keys)))
+    return list(map(_BODY_OF, found)) if is_sound else None
+
+
+def _listed_message(listing_key: bytes, key: bytes, value: bytes | None, view: RunView) -> bytes:
+    """Return a run of a listing as `listed_messages` does."""
+    if value is None:
+        raise StoreCorrupt(f"a listing leads to {key.hex()} by {listing_key.hex()}, which is missing")
+    message = view_message(key, value, view)
+    if not listing_key.endswith(_ORDINAL_OF(value)):
+        raise StoreCorrupt(f"a listing leads to {key.hex()} by {listing_key.hex()}, not by its ordinal")
+    return message
 
 
 def ordinal_of(key: bytes, value: bytes) -> int:
