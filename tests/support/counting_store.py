@@ -1,6 +1,6 @@
 """A store that counts the rows it touches, for proofs that a cost does not grow with the number of runs."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from runindex_server.kv.api import ReadTxn, WriteTxn
@@ -117,3 +117,7 @@ class _CountingWriteTxn:
     def add(self, key: bytes, delta: int) -> None:
         self._counts.rows_written += 1
         self._inner.add(key, delta)
+
+    def add_many(self, deltas: Mapping[bytes, int]) -> None:
+        self._counts.rows_written += len(deltas)
+        self._inner.add_many(deltas)

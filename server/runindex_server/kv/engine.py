@@ -4,12 +4,12 @@ Apart from `kv.api`, which every store offers in the same way, because what is t
 to engine, and because a copy may take longer than a transaction may.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from runindex_server.kv.api import ReadTxn, Store
+from runindex_server.kv.api import ReadTxn, Store, WriteTxn
 
 T = TypeVar("T")
 
@@ -92,4 +92,18 @@ class MaintainedStore(Store, Protocol):
     @property
     def engine(self) -> Engine:
         """What only its engine can do."""
+        ...
+
+
+class OwnStore(Store, Protocol):
+    """A store that one process has for itself, so that nobody waits while it writes."""
+
+    async def write_together(self, fns: Sequence[Callable[[WriteTxn], object]]) -> None:
+        """Run functions one after the other in one serialisable transaction: all of them, or none.
+
+        Each sees what those before it have changed, and is bounded as a write is; all together are not.
+
+        Raises:
+            RunIndexError: What one of them raised, or as `write`; nothing was written.
+        """
         ...

@@ -149,16 +149,46 @@ class LmdbEnvironment(LmdbSnapshots):
             StoreFull: The map or the disk is full; nothing was written.
             CommitOutcomeUnknown: Anything else went wrong. The environment must not be used any more.
         """
-        with self._commit_errors_told():
-            txn = self._env.begin(write=True)
-        self._watch.begin()
-        try:
+        with self._write_txn() as txn:
             outcomes, sequences = self._run_group(take(), txn, clock, revisions_skipped)
             if sequences is not None:
                 with self._commit_errors_told():
                     self._put_sequences(txn, sequences)
                     txn.commit()
             return outcomes
+
+    def write_together(self, fns: Sequence[WriteFunction], *, clock: Clock) -> None:
+        """Run functions one after the other in one transaction, all of them or none; blocks.
+
+        Each sees what those before it have changed, and is bounded as a write is; all together are not: to be
+        called while no server has the store.
+
+        Raises:
+            RunIndexError, StoreCorrupt, StoreFull, CommitOutcomeUnknown: As `write`.
+        """
+        with self._write_txn() as txn:
+            done = 0
+            while done < len(fns):
+                # In parts, each applied before the next one, so that not all of them are in memory.
+                outcomes, sequences = self._run_group(fns[done:], txn, clock, 0)
+                for outcome in outcomes:
+                    if outcome.error is not None:
+                        raise outcome.error
+                if sequences is not None:
+                    with self._commit_errors_told():
+                        self._put_sequences(txn, sequences)
+                done += len(outcomes)
+            with self._commit_errors_told():
+                txn.commit()
+
+    @contextmanager
+    def _write_txn(self) -> "Iterator[lmdb.Transaction[bytes]]":
+        """Return a transaction of the engine, while nobody else writes; it has to be committed."""
+        with self._commit_errors_told():
+            txn = self._env.begin(write=True)
+        self._watch.begin()
+        try:
+            yield txn
         finally:
             # Does nothing after a commit.
             txn.abort()

@@ -7,7 +7,7 @@ the next restore.
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ from runindex_server.kv.directory import make_directory, sync_path
 from runindex_server.kv.guard import NoRoom, TargetNotEmpty, guard_data_file, guard_file_system
 from runindex_server.kv.lmdb_environment import LmdbEnvironment
 from runindex_server.kv.lmdb_file import LmdbFile
+from runindex_server.kv.lmdb_offline import holding_owner
 from runindex_server.kv.lmdb_snapshots import DATA_FILE_NAME
 from runindex_server.kv.lmdb_store import RESTORING_NAME, LmdbStore
 from runindex_server.kv.lock_file import LOCK_NAME, STORE_NAME, held
@@ -51,7 +52,7 @@ class Restoration:
                 disk has no room for it.
             OSError: It cannot be read, or not be written.
         """
-        with _at_rest(file):
+        with holding_owner(file):
             guard_data_file(file)
             total_bytes = file.stat().st_size
             if total_bytes > shutil.disk_usage(self._directory.parent).free:
@@ -152,13 +153,6 @@ def _refuse_when_not_empty(data_dir: Path) -> None:
     for path in present:
         if path.name not in {LOCK_NAME, RESTORING_NAME}:
             raise TargetNotEmpty(path)
-
-
-def _at_rest(file: Path) -> AbstractContextManager[object]:
-    """Return what keeps a server from the store that a data file belongs to, if it belongs to one."""
-    lock_path = file.absolute().parent.parent / LOCK_NAME
-    belongs_to_store = file.name == DATA_FILE_NAME and lock_path.exists()
-    return held(lock_path) if belongs_to_store else nullcontext()
 
 
 def _leave_it_to_the_caller() -> None:

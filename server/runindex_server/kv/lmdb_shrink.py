@@ -6,21 +6,12 @@ from pathlib import Path
 from runindex_server.errors import StoreCorrupt, StoreFull
 from runindex_server.kv.directory import sync_path
 from runindex_server.kv.engine import Sizes
-from runindex_server.kv.guard import (
-    NoRoom,
-    StoreMissing,
-    guard_data_file,
-    guard_file_system,
-)
+from runindex_server.kv.guard import NoRoom
 from runindex_server.kv.lmdb_copy import open_read_only
 from runindex_server.kv.lmdb_environment import LmdbEnvironment
+from runindex_server.kv.lmdb_offline import held_store
 from runindex_server.kv.lmdb_snapshots import DATA_FILE_NAME, LmdbSnapshots
-from runindex_server.kv.lmdb_store import (
-    SHRUNK_NAME,
-    refuse_unfinished_restore,
-    remove_leftovers,
-)
-from runindex_server.kv.lock_file import LOCK_NAME, STORE_NAME, held
+from runindex_server.kv.lmdb_store import SHRUNK_NAME, remove_leftovers
 
 
 def shrink(data_dir: Path, *, map_bytes: int) -> tuple[Sizes, Sizes]:
@@ -39,14 +30,7 @@ def shrink(data_dir: Path, *, map_bytes: int) -> tuple[Sizes, Sizes]:
         StoreCorrupt: The engine found its file damaged; it stays as it is.
         OSError: It cannot be read or written.
     """
-    guard_file_system(data_dir)
-    store_dir = data_dir / STORE_NAME
-    if not store_dir.is_dir():
-        refuse_unfinished_restore(data_dir)
-        raise StoreMissing(data_dir)
-    with held(data_dir / LOCK_NAME):
-        remove_leftovers(store_dir)
-        guard_data_file(store_dir / DATA_FILE_NAME)
+    with held_store(data_dir) as store_dir:
         try:
             before = _write_anew(store_dir, map_bytes=map_bytes)
             (store_dir / SHRUNK_NAME).replace(store_dir / DATA_FILE_NAME)

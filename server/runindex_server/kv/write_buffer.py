@@ -13,6 +13,7 @@ from runindex_server.kv.api import (
     WRITE_BYTES_MAX,
     EnvelopeError,
     KeyPresentError,
+    check_keys,
     check_row,
     decode_counter,
     encode_counter,
@@ -104,7 +105,7 @@ class WriteBuffer:
     def get(self, key: bytes) -> bytes | None:
         """Return the value of a key as this write leaves it, or None."""
         if key in self._deltas:
-            return _counter_row(self.get_counter(key))
+            return counter_row(self.get_counter(key))
         return self._rows[key] if key in self._rows else self._reads.get(key)
 
     def get_counter(self, key: bytes) -> int:
@@ -152,9 +153,23 @@ class WriteBuffer:
         """
         check_row(key, b"")
         if key in self._rows:
-            self._rows[key] = _counter_row(self.get_counter(key) + delta)
+            self._rows[key] = counter_row(self.get_counter(key) + delta)
         else:
             self._deltas[key] = self._deltas.get(key, 0) + delta
+
+    def add_many(self, deltas: Mapping[bytes, int]) -> None:
+        """Add to counters.
+
+        Raises:
+            EnvelopeError: As `add`.
+        """
+        if self._rows.keys().isdisjoint(deltas) and self._deltas.keys().isdisjoint(deltas):
+            # Nearly always, and a change of a run adds to dozens: it takes a fifth of the time.
+            check_keys(deltas)
+            self._deltas.update(deltas)
+        else:
+            for key, delta in deltas.items():
+                self.add(key, delta)
 
     def finish(self) -> Changes | None:
         """Return what this write does, or None when it does nothing and needs no commit.
@@ -188,10 +203,15 @@ def counter_rows(deltas: Mapping[bytes, int], reads: PointReads) -> dict[bytes, 
     Raises:
         EnvelopeError: A counter passes 64 bits.
     """
-    return {key: _counter_row(reads.get_counter(key) + delta) for key, delta in deltas.items()}
+    return {key: counter_row(reads.get_counter(key) + delta) for key, delta in deltas.items()}
 
 
-def _counter_row(count: int) -> bytes | None:
+def counter_row(count: int) -> bytes | None:
+    """Return the row of a counter; None for none, at 0.
+
+    Raises:
+        EnvelopeError: It passes 64 bits.
+    """
     if count == 0:
         return None
     try:

@@ -245,6 +245,21 @@ def test_counters_add_up(store: Store, run: Run) -> None:
     assert run(store.read(lambda txn: txn.get_counter(b"n"))) == -4
 
 
+def test_many_counters_are_added_to_as_one_by_one(store: Store, run: Run) -> None:
+    def add(txn: WriteTxn) -> list[int]:
+        txn.add_many({b"n": 2, b"m": -1, b"k": 0})
+        txn.add(b"n", 1)
+        txn.put(b"m", encode_counter(7))
+        txn.add_many({b"n": 4, b"m": 1})
+        txn.delete(b"n")
+        txn.add_many({b"n": 5})
+        return [txn.get_counter(key) for key in (b"n", b"m", b"k")]
+
+    assert run(store.write(add)) == [5, 8, 0]
+    run(store.write(lambda txn: txn.add_many({b"n": -5, b"m": 2})))
+    assert [(key, decode_counter(value)) for key, value in run(store.read(rows))] == [(b"m", 10)]
+
+
 def test_counters_show_in_scans_as_rows(store: Store, run: Run) -> None:
     run(store.write(put_all(b"a", b"z")))
     run(store.write(lambda txn: [txn.add(b"n", -3), txn.add(b"m", 2**63 - 1)]))
@@ -385,6 +400,7 @@ def test_keys_outside_the_bounds_are_refused(store: Store, run: Run, key_bytes: 
         lambda txn: txn.insert(key, b""),
         lambda txn: txn.delete(key),
         lambda txn: txn.add(key, 1),
+        lambda txn: txn.add_many({b"n": 1, key: 1}),
         lambda txn: txn.get(key),
         lambda txn: txn.get_counter(key),
     ]

@@ -1,6 +1,6 @@
 """The buffer of a group: each write sees those before it; one that goes too far takes nothing along."""
 
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -76,6 +76,15 @@ def test_a_counter_is_read_like_its_row(group: GroupBuffer) -> None:
     assert group.get_counter(b"n") == 0
     group.add(changes(n=4))
     assert group.get_counter(b"n") == 4
+
+
+@pytest.mark.parametrize("changed", [{"puts": {b"n": encode_counter(-3)}}, {"deletes": (b"n",)}])
+def test_what_a_counter_was_is_over_when_its_row_is_decided(group: GroupBuffer, changed: Any) -> None:
+    group.add(changes(n=1))
+    group.add(changes(**changed))
+    row = changed.get("puts", {}).get(b"n")
+
+    assert (group.get(b"n"), group.rows) == (row, {b"n": row})
 
 
 def test_a_counter_is_read_from_the_engine_once(group: GroupBuffer, engine: Rows) -> None:
