@@ -70,6 +70,10 @@ bench: setup ## Measure all methods beside an empty call, on 10,000 runs (five m
 bench-scale: setup ## Measure how all methods fare with very many runs: make bench-scale RUNS=1000000
 	@$(BIN)/python -m benchmarks.bench --name bench-scale --runs $(RUNS)
 
+.PHONY: bench-compare
+bench-compare: setup ## Measure all methods beside those of another commit: make bench-compare BASE=v0.1.0
+	@$(BIN)/python -m benchmarks.compare --base $(BASE)
+
 .PHONY: upkeep
 upkeep: setup ## Measure compacting, verifying, backing up, restoring and shrinking 200,000 runs
 	@$(BIN)/python -m benchmarks.upkeep

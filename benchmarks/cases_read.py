@@ -7,10 +7,11 @@ request is right too: byte for byte, or but for the text of its page token, whic
 from collections import Counter
 from collections.abc import Callable, Mapping
 from itertools import cycle
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from google.protobuf.message import Message
 
+from benchmarks.cases_insights import stats_of_a_tag, stats_of_all
 from benchmarks.load import Call, Script, expect
 from benchmarks.sample import (
     ENDED,
@@ -29,10 +30,12 @@ from benchmarks.sample import (
     tags,
     words,
 )
+from runindex.v1 import insights_pb2 as insights_pb
 from runindex.v1 import run_index_pb2 as pb
 from runindex_server.schema.run import RunId, RunState, run_id_text
 
 SERVICE: Final = "/runindex.v1.RunIndex/"
+INSIGHTS_SERVICE: Final = "/runindex.v1.RunInsights/"
 
 ASKED_RUNS: Final = 1_000
 """Different runs that are asked for, all over the store."""
@@ -151,21 +154,42 @@ def is_count(answer: pb.CountRunsResponse, runs: int) -> bool:
     return found == expected and answer.count == sum(expected.values())
 
 
-READS: Final[Mapping[str, tuple[str, Callable[[int], list[Asked]]]]] = {
-    "GetRun": ("GetRun", _of_one_run(pb.GetRunRequest, lambda answer, one: is_sample(answer.run, one))),
-    "RunExists": ("RunExists", _of_one_run(pb.RunExistsRequest, lambda answer, _: answer.exists)),
-    "CountRuns": ("CountRuns", lambda runs: [(pb.CountRunsRequest(), lambda answer: is_count(answer, runs))]),
-    "GetRunTags": (
+class Read(NamedTuple):
+    """A method that is measured.
+
+    Attributes:
+        path: Of the method.
+        answer: What it answers with.
+        asked: Returns what it is asked on a store of so many runs.
+    """
+
+    path: str
+    answer: type[Message]
+    asked: Callable[[int], list[Asked]]
+
+
+def _read(method: str, asked: Callable[[int], list[Asked]]) -> Read:
+    """Return how a method of RunIndex is measured."""
+    return Read(SERVICE + method, getattr(pb, f"{method}Response"), asked)
+
+
+READS: Final[Mapping[str, Read]] = {
+    "GetRun": _read("GetRun", _of_one_run(pb.GetRunRequest, lambda answer, one: is_sample(answer.run, one))),
+    "RunExists": _read("RunExists", _of_one_run(pb.RunExistsRequest, lambda answer, _: answer.exists)),
+    "CountRuns": _read(
+        "CountRuns", lambda runs: [(pb.CountRunsRequest(), lambda answer: is_count(answer, runs))]
+    ),
+    "GetRunTags": _read(
         "GetRunTags",
         _of_one_run(pb.GetRunTagsRequest, lambda answer, one: tuple(answer.tags) == one.tags),
     ),
-    "GetParentRun": (
+    "GetParentRun": _read(
         "GetParentRun",
         _of_one_run(
             pb.GetParentRunRequest, lambda answer, one: answer.parent_run_id == _text_or_empty(one.parent)
         ),
     ),
-    "GetRunRetention": (
+    "GetRunRetention": _read(
         "GetRunRetention",
         _of_one_run(
             pb.GetRunRetentionRequest,
@@ -176,43 +200,52 @@ READS: Final[Mapping[str, tuple[str, Callable[[int], list[Asked]]]]] = {
             ),
         ),
     ),
-    "ListRuns": ("ListRuns", _page(pb.ListRunsRequest(), lambda _: True)),
-    "QueryRunsByState": (
+    "ListRuns": _read("ListRuns", _page(pb.ListRunsRequest(), lambda _: True)),
+    "QueryRunsByState": _read(
         "QueryRunsByState",
         _page(
             pb.QueryRunsByStateRequest(state=pb.RUN_STATE_COMPLETED),
             lambda number: state(number) is RunState.COMPLETED,
         ),
     ),
-    "QueryRunsByTag": (
+    "QueryRunsByTag": _read(
         "QueryRunsByTag",
         _page(pb.QueryRunsByTagRequest(tag="shard-7"), lambda number: "shard-7" in tags(number)),
     ),
-    "GetChildRuns": ("GetChildRuns", _children),
-    "SearchRuns: two words in 1 %": (
+    "GetChildRuns": _read("GetChildRuns", _children),
+    "SearchRuns: two words in 1 %": _read(
         "SearchRuns",
         _page(_search("amber falcon"), _has_all("amber", "falcon"), HITS),
     ),
-    "SearchRuns: a word in all, a tag of 2 %": (
+    "SearchRuns: a word in all, a tag of 2 %": _read(
         "SearchRuns",
         _page(_search("nightly tag:shard-7"), lambda number: "shard-7" in tags(number), HITS),
     ),
-    "SearchRuns: failed, a word of 0.01 %": (
+    "SearchRuns: failed, a word of 0.01 %": _read(
         "SearchRuns",
         _page(_search("state:failed quasar"), _is_rare_failure, HITS),
     ),
-    "SearchRuns: no match": ("SearchRuns", _page(_search("zeppelin"), lambda _: False, HITS)),
+    "SearchRuns: no match": _read("SearchRuns", _page(_search("zeppelin"), lambda _: False, HITS)),
 }
-"""By the name of a row: the method, and what it is asked on a store of so many runs."""
+"""By the name of a row."""
+
+
+INSIGHTS: Final[Mapping[str, Read]] = {
+    "GetRunStats: all": Read(INSIGHTS_SERVICE + "GetRunStats", insights_pb.GetRunStatsResponse, stats_of_all),
+    "GetRunStats: a tag": Read(
+        INSIGHTS_SERVICE + "GetRunStats", insights_pb.GetRunStatsResponse, stats_of_a_tag
+    ),
+}
+"""By the name of a row, what is measured of RunInsights."""
 
 
 def scripts(name: str, runs: int, callers: int) -> list[Script]:
     """Return what some callers do together to measure a read on a store of so many runs."""
-    method, asked = READS[name]
-    requests = [(request.SerializeToString(), is_right) for request, is_right in asked(runs)]
-    checks = _Checks(getattr(pb, f"{method}Response"))
+    read = {**READS, **INSIGHTS}[name]
+    requests = [(request.SerializeToString(), is_right) for request, is_right in read.asked(runs)]
+    checks = _Checks(read.answer)
     return [
-        _script(SERVICE + method, requests[place * len(requests) // callers :] + requests, checks)
+        _script(read.path, requests[place * len(requests) // callers :] + requests, checks)
         for place in range(callers)
     ]
 

@@ -55,6 +55,24 @@ def of_row(row: Row) -> Iterator[Figure]:
         yield Figure("p50 growth", cost.load.at_ms(0.5) / few.load.at_ms(0.5), target, key)
 
 
+def of_comparison(row: Row) -> Iterator[Figure]:
+    """Yield the figures of a row whose costs are those of another commit and of this one."""
+    then, now = row.costs
+    key = (row.name, row.in_flight)
+    yield Figure("CPU over empty", now.cpu_over(row.empty), None, key)
+    yield Figure("CPU over base", now.cpu_over(then), None, key)
+
+
+def of_life(rows: Sequence[Row]) -> Iterator[Figure]:
+    """Yield what creating and finishing a run costs, over what it did at another commit."""
+    by_row = {(row.name, row.in_flight): row for row in rows}
+    for in_flight in sorted({row.in_flight for row in rows}):
+        parts = [by_row[name, in_flight].costs for name in targets.LIFE]
+        then_us, now_us = (sum(costs[when].cpu_us for costs in parts) for when in (0, 1))
+        what = f"{' and '.join(targets.LIFE)}, {in_flight} in flight: CPU over base"
+        yield Figure(what, now_us / then_us, targets.LIFE_OVER_BASE)
+
+
 def of_transitions(rows: Sequence[Row], sync_ms: float) -> Iterator[Figure]:
     """Yield how long a durable transition takes beyond an empty call, with nothing else in flight."""
     target = Target(targets.SYNCS_OF_A_WRITE * sync_ms + targets.WRITE_MS)

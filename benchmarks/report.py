@@ -11,7 +11,14 @@ FOLDER: Final = Path(__file__).parent
 RESULTS: Final = FOLDER / "results"
 README: Final = FOLDER / "README.md"
 
-COLUMNS: Final = ("CPU over empty", "rate over empty", "p50 less empty, ms", "CPU growth", "p50 growth")
+COLUMNS: Final = (
+    "CPU over empty",
+    "rate over empty",
+    "p50 less empty, ms",
+    "CPU growth",
+    "p50 growth",
+    "CPU over base",
+)
 """Figures that belong to a row, in the order of the columns."""
 
 Results = Mapping[str, Any]
@@ -25,6 +32,16 @@ def write(name: str, results: Results) -> None:
     before, _, rest = README.read_text().partition(begin)
     _, _, after = rest.partition(end)
     README.write_text(f"{before}{begin}\n\n{render(results)}\n\n{end}{after}")
+
+
+def conclude(name: str, results: Results) -> bool:
+    """Write results, tell which figures miss their targets, and return whether any does."""
+    write(name, results)
+    lines = missed(results)
+    for line in lines:
+        print("missed:", line)
+    print(f"{results['seconds']} s; {len(lines)} figures miss their targets; see benchmarks/README.md")
+    return bool(lines)
 
 
 def render(results: Results) -> str:

@@ -5,10 +5,11 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, TypeVar
 
 from google.protobuf.message import Message
@@ -57,10 +58,18 @@ class Server:
 
 
 @contextmanager
-def serving(data_dir: Path, *flags: str) -> Iterator[Server]:
-    """Serve a store with the command, and its defaults."""
+def serving(
+    data_dir: Path, *flags: str, environment: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Server]:
+    """Serve a store with the command, and its defaults.
+
+    Args:
+        data_dir: Where the store is.
+        flags: Further ones of the command.
+        environment: Further variables, for instance such that other code is served.
+    """
     flags = ("serve", "--address", "127.0.0.1:0", "--data-dir", str(data_dir), "--log-level", "error", *flags)
-    with _process("runindex_server", *flags) as server:
+    with _process("runindex_server", *flags, environment=environment) as server:
         yield server
 
 
@@ -79,12 +88,15 @@ def serving_empty() -> Iterator[Server]:
 
 
 @contextmanager
-def _process(*command: str) -> Iterator[Server]:
+def _process(*command: str, environment: Mapping[str, str] = MappingProxyType({})) -> Iterator[Server]:
     """Run a module that says on which port it listens; end it afterwards."""
     # Whatever the settings of whoever measures are.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RUNINDEX_")}
+    own = {name: value for name, value in os.environ.items() if not name.startswith("RUNINDEX_")}
     with subprocess.Popen(
-        [sys.executable, "-u", "-m", *command], stdout=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-u", "-m", *command],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**own, **environment},
     ) as process:
         try:
             assert process.stdout is not None

@@ -44,6 +44,7 @@ SEARCHES: Final = (
     "SearchRuns: no match",
 )
 READS: Final = (*READS_OF_ONE, *PAGES, *SEARCHES)
+INSIGHTS: Final = ("GetRunStats: all", "GetRunStats: a tag")
 
 TRANSITIONS: Final = ("PauseRun", "ResumeRun", "FailRun", "CancelRun", "CloseRun", "ArchiveRun")
 CHANGES: Final = (*TRANSITIONS, "AddRunTags", "RemoveRunTags", "UpdateRunMetadata")
@@ -69,10 +70,14 @@ RATE_OVER_EMPTY: Final[Mapping[str, Target]] = dict.fromkeys(CHANGES, Target(0.5
 """Calls in a second with 16 in flight, over the empty handler's."""
 
 GROWTH: Final[Mapping[str, Target]] = {
-    **dict.fromkeys(READS, Target(1.25)),
+    **dict.fromkeys((*READS, *INSIGHTS), Target(1.25)),
     **dict.fromkeys(WRITES, Target(1.6)),
 }
 """CPU time of a call, and its median time, with many runs over with few: with 1 and with 16 in flight."""
+
+LIFE: Final = ("CreateRun", "CloseRun")
+LIFE_OVER_BASE: Final = Target(1.3)
+"""The server's CPU time of creating and finishing a run, over that of another commit."""
 
 SYNCS_OF_A_WRITE: Final = 2
 WRITE_MS: Final = 0.5

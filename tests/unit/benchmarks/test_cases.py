@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from benchmarks import cases_read, cases_write, targets
-from benchmarks.cases_read import READS
+from benchmarks.cases_read import INSIGHTS, READS
 from benchmarks.cases_write import MADE_BY, WRITES, Pools
 from benchmarks.load import Caller, Line, WrongAnswer, lines, run_closed, run_steady
 from benchmarks.populate import create_all
@@ -17,6 +17,8 @@ from tests.unit.benchmarks.conftest import Connect
 
 RUNS = 1_000
 FEW_RUNS = 200
+
+NAMES = (*READS, *INSIGHTS)
 
 
 def fill(loop: LoopThread, server: RunningServer, numbers: range) -> None:
@@ -31,15 +33,17 @@ def read_once(connect: Connect, name: str, runs: int) -> int:
 
 
 def test_every_method_is_measured() -> None:
-    measured = {method for method, _ in READS.values()} | {write.method for write in WRITES.values()}
+    measured = {read.path.rpartition("/")[2] for read in READS.values()}
+    measured |= {write.method for write in WRITES.values()}
 
     assert measured == set(METHODS)
     assert set(targets.READS) == set(READS)
+    assert set(targets.INSIGHTS) == set(INSIGHTS)
     assert sorted(targets.WRITES) == sorted(WRITES)
 
 
 def test_every_target_is_that_of_a_row() -> None:
-    rows = {*READS, *WRITES}
+    rows = {*READS, *INSIGHTS, *WRITES}
 
     assert targets.CPU_OVER_EMPTY.keys() | targets.RATE_OVER_EMPTY.keys() <= rows
     assert targets.GROWTH.keys() == rows
@@ -49,11 +53,11 @@ def test_reads_take_right_answers_as_right(loop: LoopThread, server: RunningServ
     fill(loop, server, range(RUNS))
     server.run_jobs()
 
-    assert {name: read_once(connect, name, RUNS) for name in READS} == dict.fromkeys(READS, 1)
+    assert {name: read_once(connect, name, RUNS) for name in NAMES} == dict.fromkeys(NAMES, 1)
 
 
 # Nothing that a store holds makes the search without a match wrong.
-@pytest.mark.parametrize("name", [name for name in READS if name != "SearchRuns: no match"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "SearchRuns: no match"])
 def test_reads_notice_wrong_answers(
     loop: LoopThread, server: RunningServer, connect: Connect, name: str
 ) -> None:

@@ -50,6 +50,19 @@ def test_a_row_is_compared_with_the_empty_handler_and_with_few_runs() -> None:
     }
 
 
+def test_the_life_of_a_run_is_compared_with_another_commit() -> None:
+    rows = [
+        Row("CreateRun", 16, [cost(100), cost(120)], cost(50)),
+        Row("CloseRun", 16, [cost(100), cost(150)], cost(50)),
+    ]
+
+    (life,) = figures.of_life(rows)
+    assert life.value == pytest.approx(1.35)
+    assert life.is_missed
+    compared = {figure.what: figure.value for figure in figures.of_comparison(rows[0])}
+    assert compared == {"CPU over empty": pytest.approx(2.4), "CPU over base": pytest.approx(1.2)}
+
+
 def test_a_transition_may_take_two_syncs_and_half_a_millisecond() -> None:
     rows = [Row("PauseRun", 1, [cost(100, latency_ms=5)], cost(100, latency_ms=1))]
 
