@@ -213,6 +213,8 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "maintenance-methods": lambda: service_table("Maintenance"),
     "methods": methods_table,
     "run-data-methods": lambda: service_table("RunData"),
+    "run-insights-methods": lambda: service_table("RunInsights"),
+    "run-templates-methods": lambda: service_table("RunTemplates"),
     "settings": settings_table,
     "store-limits": lambda: limits_table(api),
 }

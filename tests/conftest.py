@@ -9,8 +9,10 @@ from typing import Any, Final
 import grpc
 import pytest
 
+from runindex.v1 import insights_pb2_grpc as insights_grpc
 from runindex.v1 import run_data_pb2_grpc as data_grpc
 from runindex.v1 import run_index_pb2_grpc as pb_grpc
+from runindex.v1 import templates_pb2_grpc as templates_grpc
 from runindex_server.kv.engine import MaintainedStore
 from runindex_server.kv.lmdb_store import open_lmdb
 from runindex_server.kv.memory_store import MemoryStore
@@ -21,7 +23,7 @@ from tests.support.clock import ManualClock
 from tests.support.server import LoopThread, OpenStore, RunningServer, StartServer
 from tests.support.workers import LOOK_INSIDE, Pool, WorkersServer, pool_in
 
-pytest_plugins = ["tests.support.no_skips"]
+pytest_plugins = ["tests.support.hypothesis_profiles", "tests.support.no_skips"]
 
 MAP_BYTES: Final = 256 * 1024 * 1024
 
@@ -158,6 +160,18 @@ def stub(channel: grpc.Channel) -> pb_grpc.RunIndexStub:
 def data(channel: grpc.Channel) -> data_grpc.RunDataStub:
     """Return the generated stub of RunData."""
     return data_grpc.RunDataStub(channel)
+
+
+@pytest.fixture
+def insights(channel: grpc.Channel) -> insights_grpc.RunInsightsStub:
+    """Return the generated stub of RunInsights."""
+    return insights_grpc.RunInsightsStub(channel)
+
+
+@pytest.fixture
+def templates(channel: grpc.Channel) -> templates_grpc.RunTemplatesStub:
+    """Return the generated stub of RunTemplates."""
+    return templates_grpc.RunTemplatesStub(channel)
 
 
 @pytest.fixture

@@ -49,6 +49,7 @@ class Reason(StrEnum):
     STATE_NOT_FOUND = "STATE_NOT_FOUND"
     DOCUMENT_NOT_FOUND = "DOCUMENT_NOT_FOUND"
     POINTER_NOT_FOUND = "POINTER_NOT_FOUND"
+    TEMPLATE_NOT_FOUND = "TEMPLATE_NOT_FOUND"
     RUN_ALREADY_EXISTS = "RUN_ALREADY_EXISTS"
     INVALID_STATE_TRANSITION = "INVALID_STATE_TRANSITION"
     DEFAULT_RUN_PROTECTED = "DEFAULT_RUN_PROTECTED"
@@ -58,6 +59,7 @@ class Reason(StrEnum):
     CLOCK_JUMPED = "CLOCK_JUMPED"
     VERSION_MISMATCH = "VERSION_MISMATCH"
     VALUE_MISMATCH = "VALUE_MISMATCH"
+    TEMPLATE_VERSION_MISMATCH = "TEMPLATE_VERSION_MISMATCH"
     REQUEST_TOO_LARGE = "REQUEST_TOO_LARGE"
     STORE_FULL = "STORE_FULL"
     RATE_LIMITED = "RATE_LIMITED"
@@ -334,6 +336,16 @@ class PointerNotFound(RunIndexError):
         )
 
 
+class TemplateNotFound(RunIndexError):
+    """There is no such template."""
+
+    reason = Reason.TEMPLATE_NOT_FOUND
+
+    def __init__(self, template: str) -> None:
+        """Take its name."""
+        super().__init__(f"There is no template {template!r}.", template=template)
+
+
 class RunAlreadyExists(RunIndexError):
     """A run has this id."""
 
@@ -432,6 +444,21 @@ class VersionMismatch(RunIndexError):
         super().__init__(
             f"{what} is at version {current_version}, not {expected_version}; read it again.",
             runId=run_id,
+            expectedVersion=str(expected_version),
+            currentVersion=str(current_version),
+        )
+
+
+class TemplateVersionMismatch(RunIndexError):
+    """The version of the template is not the expected one."""
+
+    reason = Reason.TEMPLATE_VERSION_MISMATCH
+
+    def __init__(self, template: str, *, expected_version: int, current_version: int) -> None:
+        """Take its name, and both versions: 0 for none."""
+        super().__init__(
+            f"Template {template!r} is at version {current_version}, not {expected_version}; read it again.",
+            template=template,
             expectedVersion=str(expected_version),
             currentVersion=str(current_version),
         )

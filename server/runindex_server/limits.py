@@ -74,7 +74,8 @@ PENDING_ROWS_MAX: Final = 16_384
 up. Bounds what a search lays over the merged index."""
 
 NAME_BYTES_MAX: Final = 128
-"""The name of a key, a stream, a state cell or a document, UTF-8, and the prefix of one. Fits into a key."""
+"""The name of a key, a stream, a state cell, a document or a template, UTF-8, and the prefix of one. It fits
+into a key."""
 
 DATA_VALUE_BYTES_MAX: Final = 256 * 1024
 """A data value, encoded: JSON as `google.protobuf.Value`, or bytes. Larger things belong into files."""
@@ -87,6 +88,21 @@ POINTER_BYTES_MAX: Final = 1024
 
 EVENTS_MAX: Final = 1_000
 """Events of one call. Bounds what one write holds up."""
+
+STATS_INTERVALS_MAX: Final = 400
+"""Intervals of one call for figures: a year of days, two weeks of hours. Each is read from the index."""
+
+TREE_DEPTH_DEFAULT: Final = 10
+"""Levels of descendants when the caller names no number."""
+
+TREE_DEPTH_MAX: Final = 100
+"""Levels of descendants, and of ancestors; a larger number is taken as this."""
+
+TREE_RUNS_DEFAULT: Final = 100
+"""Descendants of a tree when the caller names no number."""
+
+TREE_RUNS_MAX: Final = 1_000
+"""Descendants of a tree; a larger number is taken as this."""
 
 RETENTION_COUNT_MAX: Final = 2**53
 """The N of `keep_latest_n`. What every client language can hold exactly."""

@@ -61,6 +61,8 @@ def test_it_lists_services_and_methods(grpcurl: Run) -> None:
         "runindex.v1.Maintenance",
         "runindex.v1.RunData",
         "runindex.v1.RunIndex",
+        "runindex.v1.RunInsights",
+        "runindex.v1.RunTemplates",
     ]
     assert len(methods) == 24
 

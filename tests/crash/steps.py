@@ -47,7 +47,7 @@ def _run(arguments: list[str], step: int, victim: int | None) -> None:
     counted = _Counted(step, os.getpid() if victim is None else victim)
     for name in _CALLS:
         setattr(os, name, counted.around(getattr(os, name)))
-    for name in ("write", "copy_to"):
+    for name in ("write", "write_together", "copy_to"):
         setattr(LmdbEnvironment, name, counted.around(getattr(LmdbEnvironment, name)))
     # Of what comes through the network.
     _Lines.tell = counted.around(_Lines.tell)  # type: ignore[method-assign]  # As above.

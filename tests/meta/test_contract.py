@@ -7,7 +7,7 @@ import pytest
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, MethodDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
-from runindex.v1 import maintenance_pb2, run_data_pb2
+from runindex.v1 import insights_pb2, maintenance_pb2, run_data_pb2, templates_pb2
 from runindex.v1 import run_index_pb2 as pb
 from runindex_server.errors import Reason
 from runindex_server.rpc.status import STATUS_CODES
@@ -17,11 +17,16 @@ from scripts import contract
 
 SERVICE: Final = pb.DESCRIPTOR.services_by_name["RunIndex"]
 RUN_DATA: Final = run_data_pb2.DESCRIPTOR.services_by_name["RunData"]
+INSIGHTS: Final = insights_pb2.DESCRIPTOR.services_by_name["RunInsights"]
+TEMPLATES: Final = templates_pb2.DESCRIPTOR.services_by_name["RunTemplates"]
 MAINTENANCE: Final = maintenance_pb2.DESCRIPTOR.services_by_name["Maintenance"]
 METHODS: Final = {method.name: method for method in SERVICE.methods}
 DATA_METHODS: Final = {method.name: method for method in RUN_DATA.methods}
+INSIGHTS_METHODS: Final = {method.name: method for method in INSIGHTS.methods}
+TEMPLATES_METHODS: Final = {method.name: method for method in TEMPLATES.methods}
 MAINTENANCE_METHODS: Final = {method.name: method for method in MAINTENANCE.methods}
-ALL_METHODS: Final = METHODS | DATA_METHODS | MAINTENANCE_METHODS
+BY_SERVICE: Final = (METHODS, DATA_METHODS, INSIGHTS_METHODS, TEMPLATES_METHODS, MAINTENANCE_METHODS)
+ALL_METHODS: Final = {name: method for methods in BY_SERVICE for name, method in methods.items()}
 
 RUN_INDEX_READS: Final = {
     "GetRun",
@@ -47,22 +52,28 @@ DATA_READS: Final = {
     "GetDocument",
     "ListDocuments",
 }
+TEMPLATES_READS: Final = {"GetTemplate", "ListTemplates"}
 MAINTENANCE_READS: Final = {"GetStatus", "Verify", "Backup"}
-READS: Final = RUN_INDEX_READS | DATA_READS | MAINTENANCE_READS
+READS: Final = RUN_INDEX_READS | DATA_READS | INSIGHTS_METHODS.keys() | TEMPLATES_READS | MAINTENANCE_READS
 
 UNCONDITIONAL: Final = {"Compact"}
 """What writes, and is safe to repeat without a request id."""
 
-CREATES: Final = {"CreateRun", "CreateChildRun"}
+CREATES: Final = {"CreateRun", "CreateChildRun", "CreateRunFromTemplate", "CloneRun"}
 WITHOUT_A_VERSION: Final = CREATES | UNCONDITIONAL | {"AppendEvents", "CompareAndSetState"}
 """What makes something new, compares something else, or concerns no run of its own."""
 
 COLLECTIONS: Final = {"ListRuns", "QueryRunsByState", "QueryRunsByTag", "SearchRuns", "GetChildRuns"}
 DATA_COLLECTIONS: Final = {"ListValues", "GetValueHistory", "ReadEvents", "ListStates", "ListDocuments"}
+INSIGHTS_COLLECTIONS: Final = {"GetRunHistory", "ListTags", "ListStaleRuns", "ListErrors"}
+TEMPLATES_COLLECTIONS: Final = {"ListTemplates"}
 STREAMS: Final = {"Compact", "Verify", "Backup"}
 
 every_method = pytest.mark.parametrize("method", ALL_METHODS.values(), ids=ALL_METHODS)
 every_run_index_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+every_later_method = pytest.mark.parametrize(
+    "method", (INSIGHTS_METHODS | TEMPLATES_METHODS).values(), ids=INSIGHTS_METHODS | TEMPLATES_METHODS
+)
 every_data_method = pytest.mark.parametrize("method", DATA_METHODS.values(), ids=DATA_METHODS)
 
 
@@ -150,6 +161,19 @@ def test_every_collection_of_data_is_paged_alike(method: MethodDescriptor) -> No
         assert method.output_type.fields[0].is_repeated
 
 
+@every_later_method
+def test_every_collection_of_the_later_services_is_paged_alike(method: MethodDescriptor) -> None:
+    is_collection = method.name in INSIGHTS_COLLECTIONS | TEMPLATES_COLLECTIONS
+    asked, answered = numbers(method.input_type), numbers(method.output_type)
+
+    assert (asked.get("page_size"), asked.get("page_token")) == ((10, 11) if is_collection else (None, None))
+    assert answered.get("next_page_token") == (2 if is_collection else None)
+    assert asked.get("view", 13) == 13
+    assert not {"skip", "limit", "offset"} & asked.keys()
+    if is_collection:
+        assert method.output_type.fields[0].is_repeated
+
+
 @every_data_method
 def test_every_call_of_data_names_its_run_first(method: MethodDescriptor) -> None:
     first = method.input_type.fields[0]
@@ -183,8 +207,8 @@ def test_every_method_has_messages_of_its_own(method: MethodDescriptor) -> None:
 
 
 def test_no_two_services_share_the_name_of_a_method() -> None:
-    assert len(ALL_METHODS) == len(METHODS) + len(DATA_METHODS) + len(MAINTENANCE_METHODS)
-    assert (len(METHODS), len(DATA_METHODS), len(MAINTENANCE_METHODS)) == (24, 17, 4)
+    assert len(ALL_METHODS) == sum(map(len, BY_SERVICE))
+    assert [len(methods) for methods in BY_SERVICE] == [24, 17, 6, 6, 4]
 
 
 def test_a_read_returns_what_a_list_holds() -> None:

@@ -12,7 +12,7 @@ import typer.main
 
 from runindex_server import cli, limits
 from runindex_server.errors import Reason
-from runindex_server.schema import keys
+from runindex_server.schema import insight_keys, keys
 from runindex_server.schema.data_keys import PARTS, DataKeys, ItemKind, ItemVersionRef, Part
 from runindex_server.schema.run import DEFAULT_RUN_ID, RunState, parse_run_id
 from runindex_server.settings import Settings
@@ -25,7 +25,7 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=shown)
 
 FENCED: Final = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK: Final = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-EXAMPLE: Final = re.compile(r"^((?:keys|data)\..+)\n = ([0-9a-f ]+)$", re.MULTILINE)
+EXAMPLE: Final = re.compile(r"^((?:(?:insight_)?keys|data)\..+)\n = ([0-9a-f ]+)$", re.MULTILINE)
 
 
 def prose(page: Path) -> str:
@@ -132,6 +132,9 @@ def test_examples_of_keys_are_right() -> None:
     assert run_id is not None
     names = {
         "keys": keys,
+        "insight_keys": insight_keys,
+        "Figure": insight_keys.Figure,
+        "HOUR_US": insight_keys.HOUR_US,
         "data": DataKeys(run_id, 1),
         "run_id": run_id,
         "default": DEFAULT_RUN_ID,

@@ -13,11 +13,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 from runindex_server.kv.api import Store
 from runindex_server.kv.lmdb_store import open_lmdb
 from runindex_server.runs.bootstrap import initialise
-from tests.property.model import CREATIONS, Cursor
+from tests.property.model import Cursor
 from tests.property.model_arguments import DEFAULT, Answer, Refused, Request, canonical_id
 from tests.property.model_data import DataCursor
+from tests.property.model_insights import PlaceCursor
 from tests.property.model_retention import NO_POLICY, Policy, StoreModel
 from tests.property.model_search import Query
+from tests.property.model_templates import ID_CHOSEN
 from tests.property.vocabulary import CHOSEN_IDS, SPELLINGS, UNKNOWN_ID
 from tests.property.wire import Stubs, ask, stored_policy
 from tests.support.clock import DAY_US, SECOND_US, ManualClock
@@ -43,7 +45,7 @@ class Walk(NamedTuple):
     request: Request
     query: Query | None
     token: str
-    cursor: Cursor | DataCursor
+    cursor: Cursor | DataCursor | PlaceCursor
 
 
 class Sent(NamedTuple):
@@ -88,6 +90,7 @@ class MachineFrame(RuleBasedStateMachine):
         self.ids = [DEFAULT, *CHOSEN_IDS]
         self.walks: list[Walk] = []
         self.data_walks: list[Walk] = []
+        self.walks_apart: list[Walk] = []
         self.sent: list[Sent] = []
         self.requests_made = 0
         self.steps = 0
@@ -166,11 +169,11 @@ class MachineFrame(RuleBasedStateMachine):
     def call(self, method: str, request: Request) -> None:
         """Make a call that is no page, and hold its answer against the model's."""
         answer = self.answer_of(method, request)
-        made_id = answer.get("run", {}).get("run_id", "") if isinstance(answer, dict) else ""
+        made_id = id_made(method, answer)
         expected = outcome_of(lambda: self.model.call(method, request, made_id=made_id))
         compare(method, request, answer, expected)
-        if method in CREATIONS and isinstance(expected, dict):
-            self.note_id(made_id, is_chosen="run_id" in request)
+        if method in ID_CHOSEN and isinstance(expected, dict):
+            self.note_id(made_id, is_chosen=ID_CHOSEN[method] in request)
         if "request_id" in request and isinstance(expected, dict):
             self.sent.append(Sent(method, request))
 
@@ -189,7 +192,7 @@ class MachineFrame(RuleBasedStateMachine):
         cursor = None if walk is None else walk.cursor
         answer = self.answer_of(method, sent)
         token = answer.pop("next_page_token", "") if isinstance(answer, dict) else ""
-        following: list[Cursor | DataCursor | None] = [None]
+        following: list[Cursor | DataCursor | PlaceCursor | None] = [None]
 
         def expect() -> Answer:
             page, following[0] = self.model.page(method, request, cursor=cursor, query=query)
@@ -199,6 +202,12 @@ class MachineFrame(RuleBasedStateMachine):
         next_cursor = following[0]
         assert bool(token) == (next_cursor is not None), f"{method} {sent}: next_page_token is {token!r}"
         return None if next_cursor is None else Walk(method, request, query, token, next_cursor)
+
+    def begin_apart(self, method: str, request: Request) -> None:
+        """Ask for a first page of a collection without views, and keep what is needed for the next."""
+        walk = self.page(method, request)
+        if walk is not None:
+            self.walks_apart.append(walk)
 
     def answer_of(self, method: str, request: Request) -> Answer | Refused:
         """Return what the server answers or refuses."""
@@ -223,6 +232,14 @@ class MachineFrame(RuleBasedStateMachine):
 def spelled(run_id: str, spelling: int) -> str:
     """Return a run id as a caller may write it."""
     return run_id if run_id == DEFAULT else SPELLINGS[spelling % len(SPELLINGS)](run_id)
+
+
+def id_made(method: str, answer: Answer | Refused) -> str:
+    """Return the id that the server gave to a run, also to one that would pass a limit; empty for none."""
+    if method not in ID_CHOSEN:
+        return ""
+    told = {"run_id": answer.metadata.get("runId")} if isinstance(answer, Refused) else answer
+    return told.get("run", told).get("run_id") or ""
 
 
 def outcome_of(call: Any) -> Answer | Refused:

@@ -31,6 +31,7 @@ from tests.property.model_run import (
     STATE_NAMES,
     STATES,
     ModelRun,
+    Transition,
     shown,
 )
 from tests.property.model_search import Query, asks_for_archived
@@ -223,18 +224,27 @@ class Model:
         """Create a root or a child."""
         run_id = args.get("run_id", made_id)
         parent = args.get("parent_run_id")
+        self._check_place(run_id, parent)
+        run = self._new_run(run_id, parent)
+        run.tags = list(dict.fromkeys(args.get("tags", [])))
+        run.metadata = deepcopy(args.get("metadata", {}))
+        return self._answer(run=shown(run, 0))
+
+    def _check_place(self, run_id: str, parent: str | None) -> None:
+        """Refuse an id that is taken, and a parent that is not there."""
         if run_id in self.runs:
             self._refuse("RUN_ALREADY_EXISTS", runId=run_id)
         if parent is not None and parent not in self.runs:
             self._refuse("PARENT_RUN_NOT_FOUND", parentRunId=parent)
+
+    def _new_run(self, run_id: str, parent: str | None) -> ModelRun:
+        """Return a run that is there from now on, and empty."""
         self.issued_us = max(self.issued_us + 1, self.wall_us)
         self.revision += 1
         self.ordinal += 1
         run = ModelRun(self.ordinal, run_id, self.issued_us, self.issued_us, self.revision, parent=parent)
-        run.tags = list(dict.fromkeys(args.get("tags", [])))
-        run.metadata = deepcopy(args.get("metadata", {}))
         self.runs[run_id] = run
-        return self._answer(run=shown(run, 0))
+        return run
 
     def _mutate(self, method: str, args: Request) -> Answer:
         """Apply a change of a run that exists."""
@@ -282,6 +292,7 @@ class Model:
                 ),
             )
         self._touch(run)
+        run.transitions.append(Transition(run.state, state, run.update_us, run.version))
         run.state = state
         run.error = args.get("error", run.error)
         if state in FINISHED:
@@ -302,8 +313,7 @@ class Model:
         match method:
             case "AddRunTags":
                 tags = list(dict.fromkeys([*run.tags, *args["tags"]]))
-                if len(tags) > TAGS_MAX:
-                    self._refuse("LIMIT_EXCEEDED", runId=run.run_id, limit="tags", maximum=str(TAGS_MAX))
+                self._check_limits(run.run_id, tags, {})
                 changed, run.tags = tags != run.tags, tags
             case "RemoveRunTags":
                 tags = [tag for tag in run.tags if tag not in args["tags"]]
@@ -311,18 +321,23 @@ class Model:
             case "UpdateRunMetadata":
                 patch = args["metadata"]
                 metadata = merged(run.metadata, patch) if args.get("merge") else deepcopy(patch)
-                for limit, found, maximum in (
-                    ("bytes of metadata", metadata_bytes(metadata), METADATA_BYTES_MAX),
-                    ("values of metadata", metadata_nodes(metadata), METADATA_NODES_MAX),
-                ):
-                    if found > maximum:
-                        self._refuse("LIMIT_EXCEEDED", runId=run.run_id, limit=limit, maximum=str(maximum))
+                self._check_limits(run.run_id, [], metadata)
                 changed = canonical_json(metadata) != canonical_json(run.metadata)
                 run.metadata = metadata
             case _:
                 # Said explicitly, `keep_all` exempts a run from the default policy, and changes nothing else.
                 changed, run.policy = args["policy"] != (run.policy or KEEP_ALL), args["policy"]
         return changed
+
+    def _check_limits(self, run_id: str, tags: list[str], metadata: dict[str, Any]) -> None:
+        """Refuse more than a run may have."""
+        for limit, found, maximum in (
+            ("tags", len(tags), TAGS_MAX),
+            ("bytes of metadata", metadata_bytes(metadata), METADATA_BYTES_MAX),
+            ("values of metadata", metadata_nodes(metadata), METADATA_NODES_MAX),
+        ):
+            if found > maximum:
+                self._refuse("LIMIT_EXCEEDED", runId=run_id, limit=limit, maximum=str(maximum))
 
     # What both share.
 

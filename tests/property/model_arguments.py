@@ -32,6 +32,7 @@ CODES: Final = {
     "STATE_NOT_FOUND": "NOT_FOUND",
     "DOCUMENT_NOT_FOUND": "NOT_FOUND",
     "POINTER_NOT_FOUND": "NOT_FOUND",
+    "TEMPLATE_NOT_FOUND": "NOT_FOUND",
     "RUN_ALREADY_EXISTS": "ALREADY_EXISTS",
     "INVALID_STATE_TRANSITION": "FAILED_PRECONDITION",
     "DEFAULT_RUN_PROTECTED": "FAILED_PRECONDITION",
@@ -40,6 +41,7 @@ CODES: Final = {
     "CLOCK_JUMPED": "FAILED_PRECONDITION",
     "VERSION_MISMATCH": "ABORTED",
     "VALUE_MISMATCH": "ABORTED",
+    "TEMPLATE_VERSION_MISMATCH": "ABORTED",
 }
 """Status codes by reason; any other reason of the model is INVALID_ARGUMENT."""
 
@@ -146,12 +148,15 @@ def check_id(field: str) -> Callable[[Request], None]:
     return check
 
 
-def _id_if_set(args: Request) -> None:
-    if "run_id" in args:
-        check_id("run_id")(args)
+def check_id_if_set(field: str) -> Callable[[Request], None]:
+    def check(args: Request) -> None:
+        if field in args:
+            check_id(field)(args)
+
+    return check
 
 
-def _tags(args: Request) -> None:
+def check_tags(args: Request) -> None:
     tags = args.get("tags", [])
     at_fault = [index for index, tag in enumerate(tags) if not is_tag(tag)]
     if len(tags) > 64 or at_fault:
@@ -162,7 +167,7 @@ def _tags(args: Request) -> None:
 def _tags_required(args: Request) -> None:
     if not args.get("tags"):
         refuse("FIELD_REQUIRED", "tags")
-    _tags(args)
+    check_tags(args)
 
 
 def is_tag(text: str) -> bool:
@@ -177,7 +182,7 @@ def _tag(args: Request) -> None:
         refuse("INVALID_TAG", "tag", tagBytesMax="128", tagsMax="64")
 
 
-def _metadata(args: Request) -> None:
+def check_metadata(args: Request) -> None:
     metadata = args.get("metadata", {})
     too_large = metadata_bytes(metadata) > 64 * 1024 or metadata_nodes(metadata) > 5_000
     if too_large or metadata_depth(metadata) > 20 or has_foreign_value(metadata):
@@ -190,7 +195,7 @@ def _metadata(args: Request) -> None:
 def _metadata_required(args: Request) -> None:
     if "metadata" not in args:
         refuse("FIELD_REQUIRED", "metadata")
-    _metadata(args)
+    check_metadata(args)
 
 
 def _error(args: Request) -> None:
@@ -201,22 +206,31 @@ def _error(args: Request) -> None:
         refuse("INVALID_FIELD", "error")
 
 
-def _policy(args: Request) -> None:
+def check_policy(args: Request, field: str) -> None:
     """A policy's durations come as nanoseconds, which the wire can carry, and are kept as microseconds."""
+    if not args[field]:
+        refuse("INVALID_RETENTION_POLICY", field)
+    ((kind, bound),) = args[field].items()
+    is_duration = kind in ("keep_duration", "delete_after")
+    if is_duration and not is_duration_taken(bound):
+        refuse("INVALID_RETENTION_POLICY", f"{field}.{kind}")
+    if kind == "keep_latest_n" and not 0 < bound <= KEEP_LATEST_MAX:
+        refuse("INVALID_RETENTION_POLICY", f"{field}.{kind}")
+    args[field] = {kind: bound // 1_000 if is_duration else bound}
+
+
+def is_duration_taken(nanos: int) -> bool:
+    """Tell whether nanoseconds are a duration that the contract takes: whole microseconds, more than none."""
+    return nanos % 1_000 == 0 and 0 < nanos // 1_000 <= DURATION_US_MAX
+
+
+def _policy_required(args: Request) -> None:
     if "policy" not in args:
         refuse("FIELD_REQUIRED", "policy")
-    if not args["policy"]:
-        refuse("INVALID_RETENTION_POLICY", "policy")
-    ((kind, bound),) = args["policy"].items()
-    is_duration = kind in ("keep_duration", "delete_after")
-    if is_duration and not (bound % 1_000 == 0 and 0 < bound // 1_000 <= DURATION_US_MAX):
-        refuse("INVALID_RETENTION_POLICY", f"policy.{kind}")
-    if kind == "keep_latest_n" and not 0 < bound <= KEEP_LATEST_MAX:
-        refuse("INVALID_RETENTION_POLICY", f"policy.{kind}")
-    args["policy"] = {kind: bound // 1_000 if is_duration else bound}
+    check_policy(args, "policy")
 
 
-def _states(args: Request) -> None:
+def check_states(args: Request) -> None:
     for index, state in enumerate(args.get("states", [])):
         if not 1 <= state <= 6:
             refuse("INVALID_STATE", f"states[{index}]", value=str(state))
@@ -239,7 +253,7 @@ def check_page_size(args: Request) -> None:
         refuse("INVALID_PAGE_SIZE", "page_size", value=str(args["page_size"]))
 
 
-def _view(args: Request) -> None:
+def check_view(args: Request) -> None:
     if not 0 <= args.get("view", 0) <= 3:
         refuse("INVALID_FIELD", "view")
 
@@ -255,12 +269,13 @@ def check_request_id(args: Request) -> None:
 
 
 _run = check_id("run_id")
+_id_if_set = check_id_if_set("run_id")
 _parent = check_id("parent_run_id")
 
 CHECKS: Final = {
-    "CreateRun": (_id_if_set, _tags, _metadata, check_request_id),
-    "GetRun": (_run, _view),
-    "ListRuns": (_states, check_page_size, _view, _skip),
+    "CreateRun": (_id_if_set, check_tags, check_metadata, check_request_id),
+    "GetRun": (_run, check_view),
+    "ListRuns": (check_states, check_page_size, check_view, _skip),
     "RunExists": (_run,),
     "UpdateRunMetadata": (_run, _metadata_required, check_request_id),
     "CloseRun": (_run, check_request_id),
@@ -270,17 +285,17 @@ CHECKS: Final = {
     "CancelRun": (_run, check_request_id),
     "ArchiveRun": (_run, check_request_id),
     "DeleteRun": (_run, check_request_id),
-    "QueryRunsByState": (_state, check_page_size, _view),
-    "QueryRunsByTag": (_tag, check_page_size, _view),
-    "CountRuns": (_states,),
-    "SearchRuns": (_query, check_page_size, _view),
+    "QueryRunsByState": (_state, check_page_size, check_view),
+    "QueryRunsByTag": (_tag, check_page_size, check_view),
+    "CountRuns": (check_states,),
+    "SearchRuns": (_query, check_page_size, check_view),
     "AddRunTags": (_run, _tags_required, check_request_id),
     "RemoveRunTags": (_run, _tags_required, check_request_id),
     "GetRunTags": (_run,),
-    "CreateChildRun": (_parent, _id_if_set, _tags, _metadata, check_request_id),
-    "GetChildRuns": (_run, check_page_size, _view),
+    "CreateChildRun": (_parent, _id_if_set, check_tags, check_metadata, check_request_id),
+    "GetChildRuns": (_run, check_page_size, check_view),
     "GetParentRun": (_run,),
-    "SetRunRetention": (_run, _policy, check_request_id),
+    "SetRunRetention": (_run, _policy_required, check_request_id),
     "GetRunRetention": (_run,),
 }
 """The checks of each of the 24 methods, in their order."""

@@ -40,18 +40,18 @@ DATA_MUTATIONS: Final = (
 Check = Callable[[Request], None]
 
 
-def _name(field: str) -> Check:
+def check_name(field: str) -> Check:
     return lambda args: _check_name(args.get(field, ""), field)
 
 
 def _check_name(text: str, field: str) -> None:
     if not text:
         refuse("FIELD_REQUIRED", field)
-    if not _begins_a_name(text):
+    if not begins_a_name(text):
         refuse("INVALID_FIELD", field)
 
 
-def _begins_a_name(text: str) -> bool:
+def begins_a_name(text: str) -> bool:
     """Tell whether a text is a name, or empty."""
     is_long = len(text.encode()) > NAME_BYTES_MAX
     return not is_long and not any(unicodedata.category(char) == "Cc" for char in text)
@@ -64,8 +64,8 @@ def _stream_if_set(args: Request) -> None:
         _check_name(args["stream"], "stream")
 
 
-def _prefix(args: Request) -> None:
-    if not _begins_a_name(args.get("prefix", "")):
+def check_prefix(args: Request) -> None:
+    if not begins_a_name(args.get("prefix", "")):
         refuse("INVALID_FIELD", "prefix")
 
 
@@ -130,13 +130,13 @@ def _events(args: Request) -> None:
 
 
 _run = check_id("run_id")
-_key, _cell, _document = _name("key"), _name("cell"), _name("document")
+_key, _cell, _document = check_name("key"), check_name("cell"), check_name("document")
 
 DATA_CHECKS: Final = {
     "PutValue": (_run, _key, _value, check_request_id),
     "GetValue": (_run, _key, _version),
     "DeleteValue": (_run, _key, check_request_id),
-    "ListValues": (_run, _prefix, check_page_size),
+    "ListValues": (_run, check_prefix, check_page_size),
     "GetValueHistory": (_run, _key, check_page_size),
     "AppendEvents": (_run, _events, check_request_id),
     "ReadEvents": (_run, _stream_if_set, check_page_size),
@@ -144,12 +144,12 @@ DATA_CHECKS: Final = {
     "SetState": (_run, _cell, _value, check_request_id),
     "GetState": (_run, _cell, _version),
     "CompareAndSetState": (_run, _cell, _expected, _value, check_request_id),
-    "ListStates": (_run, _prefix, check_page_size),
+    "ListStates": (_run, check_prefix, check_page_size),
     "SetDocument": (_run, _document, _pointer, _json("value"), check_request_id),
     "GetDocument": (_run, _document, _pointer, _version),
     "MergeDocument": (_run, _document, _json("patch"), check_request_id),
     "DeleteDocument": (_run, _document, _pointer, check_request_id),
-    "ListDocuments": (_run, _prefix, check_page_size),
+    "ListDocuments": (_run, check_prefix, check_page_size),
 }
 """The checks of each of the 17 methods, in their order."""
 

@@ -9,9 +9,9 @@ from typing import Any, Final
 from tests.property.model import KEEP_ALL, without_zeros
 from tests.property.model_arguments import DEFAULT, Answer
 from tests.property.model_clock import ClockModel, Schedule
-from tests.property.model_data import DataModel
 from tests.property.model_held import Event, Item, Version
 from tests.property.model_run import ModelRun
+from tests.property.model_templates import TemplatesModel
 
 Policy = dict[str, Any]
 
@@ -37,7 +37,7 @@ class Going:
         return without_zeros(versions=len(versions), events=len(self.events), bytes=size)
 
 
-class StoreModel(DataModel):
+class StoreModel(TemplatesModel):
     """A store with one caller, what its runs hold, and what retention makes of it.
 
     Attributes:

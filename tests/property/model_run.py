@@ -16,6 +16,20 @@ LAST_US: Final = 253_402_300_799_999_999
 """The last microsecond of the year 9999, beyond which the wire has no times."""
 
 
+@dataclass(frozen=True)
+class Transition:
+    """A change of a run's state.
+
+    Attributes:
+        from_state: The state before it; 0 for the creation.
+    """
+
+    from_state: int
+    to_state: int
+    time_us: int
+    version: int
+
+
 @dataclass
 class ModelRun:
     """One run.
@@ -24,6 +38,8 @@ class ModelRun:
         ordinal: Its place in the order of creation.
         policy: Its own; None until one is set, be it `keep_all`.
         held: Its data.
+        cloned_from: The id of the run that it is a copy of.
+        transitions: Oldest first, its creation among them.
     """
 
     ordinal: int
@@ -41,6 +57,12 @@ class ModelRun:
     metadata: dict[str, Any] = field(default_factory=dict)
     policy: dict[str, Any] | None = None
     held: Held = field(default_factory=Held)
+    cloned_from: str | None = None
+    transitions: list[Transition] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Note its creation."""
+        self.transitions.append(Transition(0, self.state, self.create_us, self.version))
 
     @property
     def state_name(self) -> str:
@@ -92,6 +114,7 @@ def shown(run: ModelRun, view: int) -> Answer:
         "revision": run.revision,
         "activity_time": run.activity_us,
         "expire_time": run.expire_us,
+        "cloned_from": run.cloned_from,
         "metadata": canonical_json(run.metadata) if run.metadata and view != BASIC else None,
     }
     return {key: value for key, value in fields.items() if value is not None}

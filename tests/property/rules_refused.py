@@ -1,26 +1,31 @@
 """The machine's refusals: arguments that the contract does not take, and queries that cannot be read."""
 
+from typing import Final
+
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from tests.property import vocabulary as say
 from tests.property.machine import MachineFrame, compare, numbers, outcome_of
-from tests.property.model import MUTATIONS
 from tests.property.model_arguments import CHECKS, Refused, Request
+from tests.property.model_insights_arguments import INSIGHT_CHECKS
+from tests.property.model_templates_arguments import TEMPLATE_CHECKS
 from tests.property.wire import field_names
+from tests.support.clock import DAY_US, HOUR_US, SECOND_US
+
+METHODS: Final = sorted((*CHECKS, *INSIGHT_CHECKS, *TEMPLATE_CHECKS))
+ID_FIELDS: Final = {"run_id", "parent_run_id", "new_run_id"}
 
 
 class RefusalRules(MachineFrame):
     """Arguments that the contract refuses, alone or two at a time: the first in its order is told."""
 
-    @rule(method=st.sampled_from(sorted(CHECKS)), about=numbers, data=st.data())
+    @rule(method=st.sampled_from(METHODS), about=numbers, data=st.data())
     def refuse(self, *, method: str, about: int, data: st.DataObject) -> None:
         request = self.valid_request(method, about)
         fields = sorted(field for field in request if field in say.INVALID_FIELDS)
         at_fault = {data.draw(st.sampled_from(fields), label="field") for _ in range(2)}
-        if len(at_fault & {"run_id", "parent_run_id"}) == 2 or (
-            len(at_fault) == 2 and "request_id" in at_fault
-        ):
+        if len(at_fault & ID_FIELDS) == 2 or (len(at_fault) == 2 and "request_id" in at_fault):
             # The contract does not tell which of these comes first.
             at_fault = {min(at_fault)}
         for field in sorted(at_fault):
@@ -48,8 +53,17 @@ class RefusalRules(MachineFrame):
             "error": "broken",
             "policy": {"keep_latest_n": 1},
             "query": "alpha",
+            "new_run_id": say.UNKNOWN_ID,
+            "name": "t",
+            "prefix": "t",
+            "retention": {"keep_all": {}},
+            "order": 1,
+            "interval": 0,
+            "idle_for": 1_000,
+            "max_depth": 1,
+            "max_runs": 1,
         }
-        if method in MUTATIONS:
+        if method in self.model.mutations:
             right["request_id"] = "never used"
         return {field: value for field, value in right.items() if field in field_names(method)}
 
@@ -63,6 +77,24 @@ class RefusalRules(MachineFrame):
         if levels:
             request["metadata"] = say.nested(levels)
         self.call("UpdateRunMetadata" if levels else method, request)
+
+    @rule(
+        request=st.sampled_from(
+            (
+                {"interval": 1},
+                {"interval": 2, "end_time": SECOND_US},
+                {"interval": 1, "start_time": 0, "tag": "prod"},
+                {"interval": 3, "tag": ""},
+                {"start_time": 0},
+                {"end_time": 0},
+                {"interval": 1, "start_time": SECOND_US, "end_time": 0},
+                {"interval": 1, "start_time": 0, "end_time": 400 * HOUR_US + 1},
+                {"interval": 2, "start_time": -1, "end_time": 399 * DAY_US + 1},
+            )
+        )
+    )
+    def misuse_an_interval(self, *, request: Request) -> None:
+        self.call("GetRunStats", request)
 
     @rule(
         text=st.sampled_from(

@@ -126,7 +126,7 @@ class LifeRules(MachineFrame):
         if not self.is_remembered(request["request_id"]):
             return
         again: Request = dict(request)
-        for field in request.keys() & {"run_id", "parent_run_id"}:
+        for field in request.keys() & {"run_id", "parent_run_id", "new_run_id"}:
             run_id = canonical_id(request[field])
             assert run_id is not None, "only what was not refused is sent again"
             again[field] = spelled(run_id, spelling)
@@ -230,12 +230,15 @@ class WriteRules(LifeRules):
 VARIATIONS: Final[dict[str, Callable[[Any], Any]]] = {
     "run_id": lambda _: say.UNKNOWN_ID,
     "parent_run_id": lambda _: say.UNKNOWN_ID,
+    "new_run_id": lambda _: say.UNKNOWN_ID,
     "expected_version": lambda version: version + 1,
     "tags": lambda tags: [*tags, "never said before"],
     "metadata": lambda metadata: {**metadata, "never": "said before"},
     "merge": lambda merge: not merge,
     "error": lambda error: error[:-1] + "!",
     "policy": lambda _: {"keep_latest_n": 77},
+    "retention": lambda _: {"keep_latest_n": 77},
+    "name": lambda _: "never said before",
     "key": lambda _: "never said before",
     "cell": lambda _: "never said before",
     "document": lambda _: "never said before",

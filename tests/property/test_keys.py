@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from runindex_server.kv.api import KEY_BYTES_MAX
 from runindex_server.limits import REQUEST_ID_BYTES_MAX, TAG_BYTES_MAX, TERM_BYTES_MAX
-from runindex_server.schema import encoding, keys
+from runindex_server.schema import encoding, insight_keys, keys
+from runindex_server.schema.insight_keys import Figure
 from runindex_server.schema.run import RunId, RunState
 
 u64 = st.one_of(st.integers(0, 2**64 - 1), st.sampled_from((0, 1, 0xFF, 0x100, 2**63, 2**64 - 1)))
@@ -53,6 +54,16 @@ def as_bytes(parts: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(part.encode() if isinstance(part, str) else part for part in parts)
 
 
+def tag_count(archived: bool, tag: str) -> bytes:  # noqa: FBT001  # By position, in the order of the key.
+    """Return the counter of the runs that carry a tag."""
+    return insight_keys.tag_count(tag, archived=archived)
+
+
+def tag_figure(tag: str, kind: Figure, index: int) -> bytes:
+    """Return the key of a figure of the runs that carry a tag."""
+    return insight_keys.figure(insight_keys.tag_scope(tag), kind, index)
+
+
 SUBSPACES: Final = {
     keys.RUN: (keys.run, (run_ids,)),
     keys.ALL_RUNS: (packer(keys.all_runs, "archived", "ordinal"), (flags, u64)),
@@ -65,7 +76,14 @@ SUBSPACES: Final = {
     keys.DUE: (keys.due, (u64, run_ids, u64)),
     keys.DUE_OF: (keys.due_of, (run_ids, u64)),
     keys.STATE_COUNT: (keys.state_count, (states,)),
-    keys.CHILD_COUNT: (keys.child_count, (run_ids,)),
+    keys.CHILD_COUNT: (insight_keys.child_count, (run_ids, states)),
+    keys.TAG_COUNT: (tag_count, (flags, tags)),
+    keys.ERROR_COUNT: (packer(insight_keys.error_count, "archived"), (run_ids, flags)),
+    keys.FIGURE: (tag_figure, (tags, st.sampled_from(Figure), st.integers(0, 2**16 - 1))),
+    keys.STALE: (insight_keys.stale, (states, u64, u64)),
+    keys.BY_ERROR: (packer(insight_keys.by_error, "archived", "ordinal"), (run_ids, flags, u64)),
+    keys.TEMPLATE: (insight_keys.template, (names,)),
+    keys.TRANSITION: (insight_keys.transition, (run_ids, u64, u64)),
     keys.HOLDING: (keys.holding, (run_ids, u64, st.integers(0, 255))),
     keys.REQUEST: (keys.request, (names, names)),
     keys.REQUEST_BY_TIME: (keys.request_by_time, (u64, names, names)),
@@ -82,6 +100,7 @@ SINGLE: Final = {
     keys.CLOCK_TICK: keys.CLOCK_TICK.prefix,
     keys.DEFAULT_POLICY_SWEEP: keys.DEFAULT_POLICY_SWEEP.prefix,
     keys.COMPACTION: keys.COMPACTION.prefix,
+    keys.MIGRATION: keys.MIGRATION.prefix,
 }
 """Subspaces of one key."""
 
@@ -90,6 +109,9 @@ DECODERS: Final = {
     keys.DUE: (keys.split_due, keys.due),
     keys.REQUEST_BY_TIME: (keys.split_request_by_time, keys.request_by_time),
     keys.TOMBSTONE: (keys.split_tombstone, keys.tombstone),
+    keys.TAG_COUNT: (insight_keys.split_tag_count, tag_count),
+    keys.ERROR_COUNT: (insight_keys.split_error_count, packer(insight_keys.error_count, "archived")),
+    keys.TRANSITION: (insight_keys.split_transition, insight_keys.transition),
     keys.POSTING: (keys.split_posting, keys.posting),
 }
 """For each subspace whose keys are decoded the decoder, and what it undoes."""
@@ -188,6 +210,32 @@ def test_a_range_through_a_time_holds_what_is_not_later(
     found = THROUGH[subspace](through_us)
 
     assert (found.start <= pack(*values) < found.end) == (values[0] <= through_us)
+
+
+@given(of=states, other=states, through_us=st.integers(0, 2**64 - 2), row=st.tuples(u64, u64), data=st.data())
+def test_stale_runs_are_found_through_a_time_and_after_a_run(
+    of: RunState, other: RunState, through_us: int, row: tuple[int, int], data: st.DataObject
+) -> None:
+    after = data.draw(st.none() | st.just(row) | st.tuples(u64, u64))
+    found = insight_keys.stale_through_range(of, through_us, after=after)
+    key = insight_keys.stale(other, *row)
+
+    is_after = after is None or row > after
+    assert (found.start <= key < found.end) == (other is of and row[0] <= through_us and is_after)
+    assert insight_keys.split_stale(key) == row
+
+
+@given(tag=tags, prefix=tags, after=st.none() | tags, archived=flags, of=flags)
+def test_tags_are_found_by_a_prefix_and_after_a_tag(
+    tag: str, prefix: str, after: str | None, *, archived: bool, of: bool
+) -> None:
+    # A page ends with a tag that has the prefix.
+    after = None if after is None else prefix + after
+    found = insight_keys.tag_counts_range(prefix, archived=of, after=after)
+    key = insight_keys.tag_count(tag, archived=archived)
+
+    is_after = after is None or tag.encode() > after.encode()
+    assert (found.start <= key < found.end) == (archived == of and tag.startswith(prefix) and is_after)
 
 
 @given(term=terms, prefix=terms, block=blocks)

@@ -183,12 +183,22 @@ class SearchMachine(RuleBasedStateMachine):
         gap=st.sampled_from((1, 1, 1, 2, BLOCK_SIZE - 1, BLOCK_SIZE, 3 * BLOCK_SIZE)),
         metadata=objects,
         tags=tag_lists,
+        imported_age_us=st.one_of(st.none(), st.none(), st.integers(0, 40)),
     )
-    def create(self, data: st.DataObject, gap: int, metadata: dict[str, Any], tags: tuple[str, ...]) -> None:
+    def create(
+        self,
+        *,
+        data: st.DataObject,
+        gap: int,
+        metadata: dict[str, Any],
+        tags: tuple[str, ...],
+        imported_age_us: int | None,
+    ) -> None:
         taken = {run.run_id for run in self.world.runs.values()}
         free = [run_id for run_id in IDS if run_id not in taken]
         self.ordinal += gap
         self.now_us += 1
+        create_us = self.now_us - (imported_age_us or 0)
         self.world.write(
             Run(
                 run_id=data.draw(st.sampled_from(free)) if free else RunId(self.ordinal.to_bytes(16, "big")),
@@ -197,12 +207,13 @@ class SearchMachine(RuleBasedStateMachine):
                 state=RunState.ACTIVE,
                 version=1,
                 revision=1,
-                create_us=self.now_us,
-                update_us=self.now_us,
+                create_us=create_us,
+                update_us=create_us,
                 tags=tags,
                 parent=data.draw(st.one_of(st.none(), st.sampled_from(IDS))),
                 metadata=encoded(metadata),
                 activity_us=0,
+                is_imported=imported_age_us is not None,
             )
         )
 
@@ -330,7 +341,8 @@ def random_world() -> World:
     for place in range(70):
         ordinal = (place % 3) * BLOCK_SIZE + place + 1
         state = chance.choice([RunState.ACTIVE, *RunState])
-        created_us = NOW_US + ordinal
+        is_imported = chance.random() < 0.2
+        created_us = NOW_US + (chance.randrange(40) if is_imported else ordinal)
         world.write(
             Run(
                 run_id=IDS[place] if place < len(IDS) else RunId(chance.randbytes(16)),
@@ -353,6 +365,7 @@ def random_world() -> World:
                     }
                 ),
                 activity_us=0,
+                is_imported=is_imported,
             )
         )
         if chance.random() < 0.2 and place > len(IDS):

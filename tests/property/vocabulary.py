@@ -31,7 +31,18 @@ UNKNOWN_ID: Final = "dead0000-0000-4000-8000-000000000000"
 """An id that no call creates."""
 
 TAGS: Final = ("prod", "Prod", "a b", "a(b)", "ünï", "x" * 128, "gpt-4o", "prod:eu")
-ERRORS: Final = ("out of memory", "Straße gesperrt", "E42: timeout\n at line 7", " alpha ", "x" * 16_384)
+ERRORS: Final = (
+    "out of memory",
+    "Straße gesperrt",
+    "E42: timeout\n at line 7",
+    " alpha ",
+    "x" * 16_384,
+    # The same as others, but for what differs by run.
+    "E7: timeout",
+    "Traceback (most recent call last):\n  File 'a.py', line 3\nE1: timeout",
+    "\n  alpha",
+)
+TEMPLATES: Final = ("t", "t1", "nightly eval", "ünï", "\U0001f600", "\uffff")
 WORDS: Final = (
     "alpha",
     "beta",
@@ -158,6 +169,15 @@ queries: st.SearchStrategy[Query] = st.recursive(
 )
 
 
+INVALID_POLICIES: Final[tuple[Any, ...]] = (
+    {},
+    {"keep_latest_n": 0},
+    {"keep_latest_n": 2**53 + 1},
+    {"keep_duration": 0},
+    {"keep_duration": 999},
+    {"keep_duration": -1_000_000},
+    {"delete_after": -5 * 10**9},
+)
 INVALID_FIELDS: Final[dict[str, tuple[Any, ...]]] = {
     "run_id": ("", "nope", "Default", "00000000-0000-0000-0000-000000000000", "{" + CHOSEN_IDS[0], "0" * 200),
     "parent_run_id": ("", " default", CHOSEN_IDS[0] + "0", "urn:uuid:{" + CHOSEN_IDS[0] + "}"),
@@ -178,17 +198,18 @@ INVALID_FIELDS: Final[dict[str, tuple[Any, ...]]] = {
         {"a": [None] * 5_001},
     ),
     "error": ("", " \n\t", "x" * 16_385),
-    "policy": (
-        {},
-        {"keep_latest_n": 0},
-        {"keep_latest_n": 2**53 + 1},
-        {"keep_duration": 0},
-        {"keep_duration": 999},
-        {"keep_duration": -1_000_000},
-        {"delete_after": -5 * 10**9},
-    ),
+    "policy": INVALID_POLICIES,
     "request_id": ("", "x" * 65, "é" * 33),
     "query": ("",),
+    "new_run_id": ("", "none", CHOSEN_IDS[0][1:]),
+    "name": ("", "x" * 129, "é" * 65, "a\tb", "\x00", "\x85"),
+    "prefix": ("x" * 129, "é" * 65, "a\tb", "\x85"),
+    "retention": INVALID_POLICIES,
+    "order": (3, -1),
+    "interval": (3, -1),
+    "idle_for": (0, -1_000, 999, 1_000_001),
+    "max_depth": (-1, -(2**31)),
+    "max_runs": (-1, -(2**31)),
 }
 """For each field values that the contract refuses."""
 

@@ -1,5 +1,6 @@
 """Calls a server through the generated stub, with requests and answers as the model's plain dicts."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import grpc
@@ -10,11 +11,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from grpc_status import rpc_status
 
-from runindex.v1 import maintenance_pb2, run_data_pb2
+from runindex.v1 import insights_pb2, maintenance_pb2, run_data_pb2, templates_pb2
 from runindex.v1 import run_index_pb2 as pb
+from runindex.v1.insights_pb2_grpc import RunInsightsStub
 from runindex.v1.maintenance_pb2_grpc import MaintenanceStub
 from runindex.v1.run_data_pb2_grpc import RunDataStub
 from runindex.v1.run_index_pb2_grpc import RunIndexStub
+from runindex.v1.templates_pb2_grpc import RunTemplatesStub
 from runindex_server.schema import run as stored
 from tests.property.model_arguments import (
     Answer,
@@ -25,6 +28,8 @@ from tests.property.model_arguments import (
     set_value,
 )
 from tests.property.model_data_arguments import DATA_CHECKS
+from tests.property.model_insights_arguments import INSIGHT_CHECKS
+from tests.property.model_templates_arguments import TEMPLATE_CHECKS
 
 NANOS: Final = 1_000_000_000
 WAIT_S: Final = 30.0
@@ -37,18 +42,19 @@ class Stubs:
         """Make them."""
         self.index = RunIndexStub(channel)
         self.data = RunDataStub(channel)
+        self.insights = RunInsightsStub(channel)
+        self.templates = RunTemplatesStub(channel)
         self.maintenance = MaintenanceStub(channel)
 
 
 def ask(stubs: Stubs, method: str, request: Request) -> Answer:
-    """Make a call of RunIndex or RunData.
+    """Make a call of RunIndex, RunData, RunInsights or RunTemplates.
 
     Raises:
         Refused: The server refused it, in the form that the contract promises.
     """
-    stub = stubs.data if method in DATA_CHECKS else stubs.index
     try:
-        answer = getattr(stub, method)(message_of(method, request), timeout=WAIT_S)
+        answer = getattr(_stub(stubs, method), method)(message_of(method, request), timeout=WAIT_S)
     except grpc.RpcError as error:
         raise _refusal(error) from error
     return plain(answer)
@@ -84,18 +90,33 @@ def message_of(method: str, request: Request) -> Any:
     if method in DATA_CHECKS:
         for field in fields.keys() & {"value", "expected", "patch", "events"}:
             fields[field] = _data_field(method, field, fields[field])
-        return getattr(run_data_pb2, f"{method}Request")(**fields)
-    if "metadata" in fields:
-        fields["metadata"] = metadata_struct(fields["metadata"])
-    if "policy" in fields:
-        fields["policy"] = _policy(fields["policy"])
-    return getattr(pb, f"{method}Request")(**fields)
+    for field in fields.keys() & MESSAGES.keys():
+        fields[field] = MESSAGES[field](fields[field])
+    return _request_type(method)(**fields)
 
 
 def field_names(method: str) -> list[str]:
     """Return the names of a request's fields."""
-    module = run_data_pb2 if method in DATA_CHECKS else pb
-    return list(getattr(module, f"{method}Request").DESCRIPTOR.fields_by_name)
+    return list(_request_type(method).DESCRIPTOR.fields_by_name)
+
+
+def _stub(stubs: Stubs, method: str) -> Any:
+    """Return the stub of the service that has a method."""
+    for checks, stub in (
+        (DATA_CHECKS, stubs.data),
+        (INSIGHT_CHECKS, stubs.insights),
+        (TEMPLATE_CHECKS, stubs.templates),
+    ):
+        if method in checks:
+            return stub
+    return stubs.index
+
+
+def _request_type(method: str) -> Any:
+    """Return the class of a method's requests."""
+    name = f"{method}Request"
+    modules = (pb, run_data_pb2, insights_pb2, templates_pb2)
+    return next(getattr(module, name) for module in modules if hasattr(module, name))
 
 
 def stored_policy(policy: dict[str, Any]) -> stored.RetentionPolicy:
@@ -141,13 +162,35 @@ def _policy(policy: dict[str, Any]) -> pb.RetentionPolicy:
     fields = dict(policy)
     for kind in ("keep_duration", "delete_after"):
         if kind in fields:
-            # The sign is common to both parts, as protobuf wants it.
-            sign = -1 if fields[kind] < 0 else 1
-            seconds, nanos = divmod(abs(fields[kind]), NANOS)
-            fields[kind] = Duration(seconds=sign * seconds, nanos=sign * nanos)
+            fields[kind] = _duration(fields[kind])
     if "keep_all" in fields:
         fields["keep_all"] = pb.KeepAll()
     return pb.RetentionPolicy(**fields)
+
+
+def _duration(nanos: int) -> Duration:
+    """Return a duration."""
+    # The sign is common to both parts, as protobuf wants it.
+    sign = -1 if nanos < 0 else 1
+    seconds, rest = divmod(abs(nanos), NANOS)
+    return Duration(seconds=sign * seconds, nanos=sign * rest)
+
+
+def _timestamp(us: int) -> Timestamp:
+    """Return a time."""
+    seconds, rest = divmod(us * 1_000, NANOS)
+    return Timestamp(seconds=seconds, nanos=rest)
+
+
+MESSAGES: Final[dict[str, Callable[[Any], Any]]] = {
+    "metadata": metadata_struct,
+    "policy": _policy,
+    "retention": _policy,
+    "idle_for": _duration,
+    "start_time": _timestamp,
+    "end_time": _timestamp,
+}
+"""What makes messages of fields, durations given in nanoseconds and times in microseconds."""
 
 
 def plain(message: Message) -> Answer:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from google.protobuf.message import Message
+
 from runindex_server.data.events import EventDraft, append_events
 from runindex_server.data.items import Operation, change_item
 from runindex_server.jobs.merge import merge_step
@@ -10,7 +12,7 @@ from runindex_server.kv.api import ReadTxn, Store, WriteTxn
 from runindex_server.runs import run_index
 from runindex_server.runs.mutation import Conditions, RequestKey
 from runindex_server.runs.run_index import Draft
-from runindex_server.schema import keys, records
+from runindex_server.schema import insight_keys, keys, records
 from runindex_server.schema._generated import run_record_pb2 as pb
 from runindex_server.schema.data_keys import ItemKind
 from runindex_server.schema.run import DEFAULT_RUN_ID, KEEP_ALL, RetentionPolicy, RunId
@@ -60,6 +62,8 @@ class BusyStore:
         )
         self.ids.pop()
         await self.store.write(put_rows({s.prefix: sealed(s.prefix, m) for s, m in ROW_OF_NO_MESSAGE}))
+        template = insight_keys.template("a name")
+        await self.store.write(put_rows({template: sealed(template, pb.Template(tags=["t"], version=1))}))
 
     async def create(self, number: int) -> RunId:
         """Create a run."""
@@ -129,7 +133,7 @@ class BusyStore:
         return RequestKey(caller="", request_id=f"r{self._requests}", digest=bytes(16))
 
 
-def sealed(key: bytes, message: pb.ClockTick | pb.DefaultPolicySweep | pb.Compaction) -> bytes:
+def sealed(key: bytes, message: Message) -> bytes:
     """Return the row of a message."""
     return records.seal(key, message.SerializeToString())
 

@@ -38,6 +38,7 @@ DECIDED_IN_A_TRANSACTION: Final = frozenset(
         "STATE_NOT_FOUND",
         "DOCUMENT_NOT_FOUND",
         "POINTER_NOT_FOUND",
+        "TEMPLATE_NOT_FOUND",
         "RUN_ALREADY_EXISTS",
         "INVALID_STATE_TRANSITION",
         "DEFAULT_RUN_PROTECTED",
@@ -45,6 +46,7 @@ DECIDED_IN_A_TRANSACTION: Final = frozenset(
         "LIMIT_EXCEEDED",
         "VERSION_MISMATCH",
         "VALUE_MISMATCH",
+        "TEMPLATE_VERSION_MISMATCH",
     }
 )
 MAY_BE_DECIDED_IN_ONE: Final = frozenset(
@@ -73,6 +75,7 @@ METADATA_KEYS: Final[Mapping[str, frozenset[str]]] = {
         "STATE_NOT_FOUND": "runId cell",
         "DOCUMENT_NOT_FOUND": "runId document",
         "POINTER_NOT_FOUND": "runId document pointer",
+        "TEMPLATE_NOT_FOUND": "template",
         "RUN_ALREADY_EXISTS": "runId",
         "INVALID_STATE_TRANSITION": "runId fromState toState allowedStates",
         "DEFAULT_RUN_PROTECTED": "runId operation",
@@ -82,6 +85,7 @@ METADATA_KEYS: Final[Mapping[str, frozenset[str]]] = {
         "CLOCK_JUMPED": "aheadSeconds",
         "VERSION_MISMATCH": "runId expectedVersion currentVersion",
         "VALUE_MISMATCH": "runId cell currentVersion",
+        "TEMPLATE_VERSION_MISMATCH": "template expectedVersion currentVersion",
         "REQUEST_TOO_LARGE": "requestBytes requestBytesMax",
         "STORE_FULL": "",
         "OVERLOADED": "",

@@ -8,18 +8,22 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Final
 
+from google.protobuf.struct_pb2 import Struct
 from pyroaring import BitMap
 
+from runindex_server import limits
 from runindex_server.errors import StoreCorrupt
 from runindex_server.kv.api import ReadTxn, Store, decode_counter
-from runindex_server.schema import keys, records
+from runindex_server.schema import insight_keys, keys, metadata, records
 from runindex_server.schema._generated import run_record_pb2 as pb
 from runindex_server.schema.answers import decode_answer
 from runindex_server.schema.derive import derive
 from runindex_server.schema.encoding import decode_u64
 from runindex_server.schema.header import read_header
+from runindex_server.schema.history import decode_transition
 from runindex_server.schema.keys import Subspace
 from runindex_server.schema.run import DEFAULT_RUN_ID, Run, RunState
+from runindex_server.schema.templates import decode_template
 from tests.support.consistency_data import in_data
 
 DIFFERENCES_SHOWN: Final = 20
@@ -32,10 +36,12 @@ INDEXES: Final = (
     keys.BY_CREATE_TIME,
     keys.EXPIRING,
     keys.ENDED,
+    keys.STALE,
+    keys.BY_ERROR,
 )
 FINISHED: Final = frozenset({RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED})
 ENDED: Final = FINISHED | {RunState.ARCHIVED}
-COUNTERS: Final = (keys.STATE_COUNT, keys.CHILD_COUNT)
+COUNTERS: Final = (keys.STATE_COUNT, keys.CHILD_COUNT, keys.TAG_COUNT, keys.ERROR_COUNT, keys.FIGURE)
 
 Rows = Mapping[bytes, bytes]
 
@@ -69,9 +75,11 @@ def find_differences(txn: ReadTxn) -> list[str]:
             *_in_records(runs, txn.revision),
             *_in_indexes(runs, by_tag),
             *_in_counters(runs, by_tag),
+            *_in_history(runs, by_tag),
             *_in_terms(runs, by_tag),
             *_in_requests(by_tag),
             *_in_remains(runs, by_tag),
+            *_in_templates(by_tag),
             *in_data(runs, by_tag[keys.DATA.tag], by_tag),
         ]
     except (StoreCorrupt, ValueError) as error:
@@ -81,8 +89,10 @@ def find_differences(txn: ReadTxn) -> list[str]:
 def _in_records(runs: list[Run], revision: int) -> Iterator[str]:
     """Yield what no sequence of calls leads to."""
     ordered = sorted(runs, key=lambda run: run.ordinal)
-    for older, newer in pairwise(ordered):
-        if not (older.ordinal < newer.ordinal and older.create_us < newer.create_us):
+    if len({run.ordinal for run in runs}) != len(runs):
+        yield "the same ordinal twice"
+    for older, newer in pairwise(run for run in ordered if not run.is_imported):
+        if not older.create_us < newer.create_us:
             yield f"not in the order of creation: {older}, {newer}"
     for name, values in (
         ("revision", [run.revision for run in runs]),
@@ -135,6 +145,25 @@ def _in_counters(runs: list[Run], by_tag: Mapping[int, Rows]) -> Iterator[str]:
         yield from _compare(counter, expected, found)
 
 
+def _in_history(runs: list[Run], by_tag: Mapping[int, Rows]) -> Iterator[str]:
+    """Yield transitions that do not lead, one after the other, from the creation of a run to its state."""
+    states = {(run.run_id, run.generation): RunState.ACTIVE for run in runs}
+    for key, value in sorted(by_tag[keys.TRANSITION.tag].items()):
+        run_id, generation, version = insight_keys.split_transition(key)
+        of = (run_id, generation)
+        if of not in states:
+            if keys.tombstone(run_id, generation) not in by_tag[keys.TOMBSTONE.tag]:
+                yield f"{_named(keys.TRANSITION, key)} of a run that is gone"
+            continue
+        transition = decode_transition(key, value)
+        if transition.version != version or transition.from_state not in (None, states[of]):
+            yield f"{_named(keys.TRANSITION, key)} from another state than {states[of]}: {transition}"
+        states[of] = transition.to_state
+    for run in runs:
+        if states[run.run_id, run.generation] is not run.state:
+            yield f"the transitions of a run do not lead to its state: {run}"
+
+
 def _in_terms(runs: list[Run], by_tag: Mapping[int, Rows]) -> Iterator[str]:
     """Yield terms of search that the postings, with what waits to be merged laid over them, have wrong."""
     found = set(_posted(by_tag[keys.POSTING.tag]))
@@ -181,6 +210,20 @@ def _in_remains(runs: list[Run], by_tag: Mapping[int, Rows]) -> Iterator[str]:
     for key in by_tag[keys.TOMBSTONE.tag]:
         if keys.split_tombstone(key) in living:
             yield f"{_named(keys.TOMBSTONE, key)} of a run that lives"
+
+
+def _in_templates(by_tag: Mapping[int, Rows]) -> Iterator[str]:
+    """Yield templates that no sequence of calls leads to."""
+    for key, value in by_tag[keys.TEMPLATE.tag].items():
+        template = decode_template(key, value)
+        if not (
+            template.name
+            and template.version >= 1
+            and 0 < template.create_us <= template.update_us
+            and len(set(template.tags)) == len(template.tags) <= limits.TAGS_MAX
+            and metadata.encode(Struct.FromString(template.metadata)) == template.metadata
+        ):
+            yield f"an impossible template: {template}"
 
 
 def _compare(

@@ -9,8 +9,10 @@ from typing import Any, Final, TypeVar
 import grpc
 import grpc.aio
 
+from runindex.v1 import insights_pb2_grpc as insights_grpc
 from runindex.v1 import run_data_pb2_grpc as data_grpc
 from runindex.v1 import run_index_pb2_grpc as pb_grpc
+from runindex.v1 import templates_pb2_grpc as templates_grpc
 from runindex_server.clock import Clock
 from runindex_server.kv.api import ReadTxn, WriteTxn
 from runindex_server.kv.engine import Engine, MaintainedStore
@@ -141,6 +143,14 @@ class RunningServer:
     def data_stub(self) -> data_grpc.RunDataStub:
         """Return a stub of RunData on a channel of its own; closed with the server."""
         return data_grpc.RunDataStub(self._channel())
+
+    def insights_stub(self) -> insights_grpc.RunInsightsStub:
+        """Return a stub of RunInsights on a channel of its own; closed with the server."""
+        return insights_grpc.RunInsightsStub(self._channel())
+
+    def templates_stub(self) -> templates_grpc.RunTemplatesStub:
+        """Return a stub of RunTemplates on a channel of its own; closed with the server."""
+        return templates_grpc.RunTemplatesStub(self._channel())
 
     def _channel(self) -> grpc.Channel:
         channel = grpc.insecure_channel(self.target)

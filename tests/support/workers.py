@@ -18,8 +18,10 @@ from typing import Any, Final, Self
 
 import grpc
 
+from runindex.v1 import insights_pb2_grpc as insights_grpc
 from runindex.v1 import run_data_pb2_grpc as data_grpc
 from runindex.v1 import run_index_pb2_grpc as pb_grpc
+from runindex.v1 import templates_pb2_grpc as templates_grpc
 from runindex_server.jobs.retention.board import Board
 from runindex_server.kv.lmdb_store import LmdbStore, join_lmdb, open_held_lmdb
 from runindex_server.kv.lock_file import LockFile
@@ -295,6 +297,14 @@ class WorkersServer:
     def data_stub(self) -> data_grpc.RunDataStub:
         """Return a stub of RunData on a channel of its own; closed with the server."""
         return data_grpc.RunDataStub(self._channel())
+
+    def insights_stub(self) -> insights_grpc.RunInsightsStub:
+        """Return a stub of RunInsights on a channel of its own; closed with the server."""
+        return insights_grpc.RunInsightsStub(self._channel())
+
+    def templates_stub(self) -> templates_grpc.RunTemplatesStub:
+        """Return a stub of RunTemplates on a channel of its own; closed with the server."""
+        return templates_grpc.RunTemplatesStub(self._channel())
 
     def _channel(self) -> grpc.Channel:
         self._channels.append(self.channel())

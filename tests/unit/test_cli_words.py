@@ -7,10 +7,15 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from runindex.v1 import run_index_pb2 as pb
 from runindex_server.cli.progress import LINE_INTERVAL_US, progress
 from runindex_server.cli.words import (
+    age_text,
     bytes_text,
     count_text,
+    duration_text,
+    percent_text,
+    plain,
     policy_text,
     span_text,
+    states_text,
     time_text,
     took_text,
 )
@@ -62,6 +67,58 @@ def test_spans(seconds: int, nanos: int, text: str) -> None:
 
 def test_how_long_something_took() -> None:
     assert took_text(Duration(seconds=12, nanos=345_678_000)) == "12.3 s"
+
+
+@pytest.mark.parametrize(
+    ("us", "text"),
+    [
+        (0, "0 us"),
+        (999, "999 us"),
+        (1_000, "1.00 ms"),
+        (12_345, "12.3 ms"),
+        (340_400, "340 ms"),
+        (999_600, "1000 ms"),
+        (1_000_000, "1.00 s"),
+        (59_999_999, "60.0 s"),
+        (60_000_000, "1m"),
+        (133_900_000, "2m 13s"),
+        (3_600_000_000 + 59_000_000, "1h 59s"),
+        (86_399_000_000, "23h 59m 59s"),
+        (86_400_000_000 + 59_000_000, "1d"),
+        (2 * 86_400_000_000 + 4 * 3_600_000_000 + 61_000_000, "2d 4h 1m"),
+        (40_000 * 86_400_000_000, "40,000d"),
+    ],
+)
+def test_durations(us: int, text: str) -> None:
+    assert duration_text(us) == text
+
+
+@pytest.mark.parametrize(
+    ("us", "text"), [(-5, "now"), (59_999_999, "now"), (60_000_000, "1m"), (7_265_000_000, "2h 1m")]
+)
+def test_ages(us: int, text: str) -> None:
+    assert age_text(us) == text
+
+
+@pytest.mark.parametrize(("part", "text"), [(0.0, "0.00 %"), (2 / 3, "66.67 %"), (1.0, "100.00 %")])
+def test_percentages(part: float, text: str) -> None:
+    assert percent_text(part) == text
+
+
+def test_counts_by_state() -> None:
+    rows = [
+        pb.StateCount(state=pb.RUN_STATE_ACTIVE, count=1_200),
+        pb.StateCount(state=pb.RUN_STATE_FAILED, count=0),
+    ]
+
+    assert states_text(rows) == "active 1,200, failed 0"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [("tag é", "tag é"), ("\x1b[2J", r"\x1b[2J"), ("a\nb\x9c\x7f", r"a\x0ab\x9c\x7f")]
+)
+def test_what_a_terminal_would_obey_is_shown(text: str, shown: str) -> None:
+    assert plain(text) == shown
 
 
 @pytest.mark.parametrize(

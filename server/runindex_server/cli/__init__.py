@@ -1,13 +1,15 @@
 """The operator's command line: `runindex-server` and its commands.
 
-`serve` runs a server; `health`, `status`, `compact`, `verify` and `backup` ask one that runs; `restore` and
-`shrink` work on a folder that no server holds.
+`serve` runs a server; `health`, `status`, `stats`, `tags`, `stale`, `errors`, `compact`, `verify` and
+`backup` ask one that runs; `restore`, `shrink`, `export` and `import` work on a folder that no server holds.
 """
 
 import typer
 
 from runindex_server.cli.backup import backup
+from runindex_server.cli.bundle import export_bundle, import_runs
 from runindex_server.cli.compact import compact
+from runindex_server.cli.insights import errors, stale, stats, tags
 from runindex_server.cli.server import health, serve, version
 from runindex_server.cli.status import status
 from runindex_server.cli.store import restore, shrink
@@ -21,8 +23,24 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for _command in (serve, health, status, compact, verify, backup, restore, shrink, version):
+for _command in (
+    serve,
+    health,
+    status,
+    stats,
+    tags,
+    stale,
+    errors,
+    compact,
+    verify,
+    backup,
+    restore,
+    shrink,
+    version,
+):
     app.command()(_command)
+app.command("export")(export_bundle)
+app.command("import")(import_runs)
 
 
 def main() -> None:

@@ -11,6 +11,8 @@ from runindex_server.settings import Settings
 
 Address = Annotated[str, typer.Option(help="Where the server listens.")]
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print it for programs: the response as JSON.")]
+
 DEFAULT_ADDRESS: str = Settings.model_fields["address"].default
 
 

@@ -6,6 +6,7 @@ from typing import Final, cast
 
 import grpc
 
+from runindex.v1.insights_pb2_grpc import RunInsightsStub
 from runindex.v1.maintenance_pb2_grpc import MaintenanceStub
 from runindex_server.cli.exits import EXIT_REFUSED, exit_with
 from runindex_server.rpc.status import DETAILS_KEY
@@ -25,9 +26,23 @@ def maintenance(address: str, *, exit_code: int = EXIT_REFUSED) -> Iterator[Main
         address: Where the server listens.
         exit_code: How the command ends then.
     """
+    with _channel(address, exit_code) as channel:
+        yield MaintenanceStub(channel)
+
+
+@contextmanager
+def insights(address: str) -> Iterator[RunInsightsStub]:
+    """Return a stub of the server at an address; a call that fails ends the command."""
+    with _channel(address, EXIT_REFUSED) as channel:
+        yield RunInsightsStub(channel)
+
+
+@contextmanager
+def _channel(address: str, exit_code: int) -> Iterator[grpc.Channel]:
+    """Return a channel to the server at an address; a call that fails ends the command."""
     try:
         with grpc.insecure_channel(address, options=_OPTIONS) as channel:
-            yield MaintenanceStub(channel)
+            yield channel
     except grpc.RpcError as error:
         exit_with(_sentence(cast("grpc.Call", error), address), exit_code)
 

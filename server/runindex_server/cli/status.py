@@ -1,15 +1,10 @@
 """`status`: what a running server's store is like."""
 
-from typing import Annotated
-
-import typer
-from google.protobuf.json_format import MessageToJson
-
 from runindex.v1 import maintenance_pb2 as pb
-from runindex.v1 import run_index_pb2
-from runindex_server.cli.options import DEFAULT_ADDRESS, Address
+from runindex_server.cli.answers import echo_facts, echo_json
+from runindex_server.cli.options import DEFAULT_ADDRESS, Address, AsJson
 from runindex_server.cli.remote import maintenance
-from runindex_server.cli.words import bytes_text, count_text, policy_text, span_text, time_text
+from runindex_server.cli.words import bytes_text, count_text, policy_text, span_text, states_text, time_text
 
 TIMEOUT_S = 30.0
 
@@ -17,39 +12,32 @@ TIMEOUT_S = 30.0
 def status(
     address: Address = DEFAULT_ADDRESS,
     *,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print it for programs: the response as JSON.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Tell what a running server's store is like: sizes, runs, what waits, and how retention stands."""
     with maintenance(address) as stub:
         response = stub.GetStatus(pb.GetStatusRequest(), timeout=TIMEOUT_S)
     if as_json:
-        typer.echo(MessageToJson(response, always_print_fields_with_no_presence=True))
+        echo_json(response)
         return
     rows = [
         ("Server", f"RunIndex {response.store.server_version} at {address}"),
         *_store_rows(response),
         *_retention_rows(response.retention),
     ]
-    for name, value in rows:
-        typer.echo(f"{name:<13}{value}")
+    echo_facts(rows)
 
 
 def _store_rows(response: pb.GetStatusResponse) -> list[tuple[str, str]]:
     """Return what is told of the store, a line each."""
     store, sizes, backlog = response.store, response.sizes, response.backlog
-    states = [
-        f"{run_index_pb2.RunState.Name(row.state).removeprefix('RUN_STATE_').lower()} {row.count:,}"
-        for row in response.runs
-    ]
     return [
         ("Store", f"{store.store_id}, created {time_text(store.create_time)}"),
         ("", f"epoch {store.epoch}, storage version {store.storage_version}, revision {response.revision:,}"),
         ("Sizes", f"{bytes_text(sizes.used_bytes)} used, {bytes_text(sizes.free_bytes)} free"),
         ("", f"{bytes_text(sizes.disk_bytes)} on disk, can grow to {bytes_text(sizes.map_bytes)}"),
         ("Readers", _readers(response.readers)),
-        ("Runs", ", ".join(states)),
+        ("Runs", states_text(response.runs)),
         ("To do", f"{count_text(backlog.erasing_runs, 'deleted run')} to erase"),
         ("", f"{count_text(backlog.unmerged_changes, 'change')} of the search index to merge"),
         ("", f"{count_text(backlog.due_runs, 'run')} for the next compaction to look at"),

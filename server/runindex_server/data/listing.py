@@ -89,15 +89,24 @@ def fill_page(run: Run, rows: Iterable[tuple[bytes, bytes]], size: int) -> Page:
             tell whether there is one.
         size: How many fit at most.
     """
+    items, last = cut_page(rows, size)
+    return Page(items, None if last is None else Place(run.generation, last))
+
+
+def cut_page(rows: Iterable[tuple[bytes, bytes]], size: int) -> tuple[list[bytes], bytes | None]:
+    """Return the first items of a collection, as many as fit on a page, and the place of the last of them.
+
+    That place is None when nothing follows. Arguments as those of `fill_page`.
+    """
     items: list[bytes] = []
     page_bytes, last = 0, b""
     for place, item in rows:
         if items and (len(items) == size or page_bytes + len(item) > limits.PAGE_BYTES_MAX):
-            return Page(items, Place(run.generation, last))
+            return items, last
         items.append(item)
         page_bytes += len(item)
         last = place
-    return Page(items, None)
+    return items, None
 
 
 def page_of_items(

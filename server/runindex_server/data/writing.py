@@ -27,4 +27,4 @@ def note_activity(txn: WriteTxn, run: Run, *, now_us: int) -> None:
     """Note that a run's data was written: at most once a minute, because it rewrites the run's record."""
     activity_us = minute_of(now_us)
     if activity_us > run.activity_us:
-        touch_run(txn, run._replace(activity_us=activity_us))
+        touch_run(txn, run, run._replace(activity_us=activity_us))

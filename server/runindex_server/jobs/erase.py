@@ -1,14 +1,15 @@
-"""Erasure: removes from the disk what deleted runs held, tombstone by tombstone, in bounded steps.
+"""Erasure: removes what deleted runs held, and their history, tombstone by tombstone, in bounded steps.
 
 From the delete on nothing of it can be read: its keys carry a generation that no run has any more. So erasing
 is only a matter of room, may be interrupted anywhere, and may be done twice.
 """
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from runindex_server.kv.api import ReadTxn, Store, WriteTxn
-from runindex_server.schema import keys
+from runindex_server.schema import insight_keys, keys
 
 ROWS_MAX: Final = 250
 """Rows of one step, tombstones among them. With the rest that the runner takes between steps, other writers'
@@ -55,7 +56,10 @@ def _first_rows(txn: ReadTxn) -> _Step:
     tombstones: list[bytes] = []
     value_bytes = 0
     for tombstone, _ in txn.scan(*keys.TOMBSTONE.range):
-        for key, value in txn.scan(*keys.data_range(*keys.split_tombstone(tombstone))):
+        of = keys.split_tombstone(tombstone)
+        for key, value in chain(
+            txn.scan(*keys.data_range(*of)), txn.scan(*insight_keys.transitions_range(*of))
+        ):
             value_bytes += len(value)
             if len(rows) + len(tombstones) == ROWS_MAX or (rows and value_bytes > VALUE_BYTES_MAX):
                 return _Step(tuple(rows), tuple(tombstones))

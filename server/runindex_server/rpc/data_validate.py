@@ -50,7 +50,7 @@ def run_id(request: Request, *required: str) -> RunId:
 
 
 def name(text: str, *, field: str) -> str:
-    """Return the name of a key, a stream, a state cell or a document, or what it is to begin with.
+    """Return the name of what a run holds, or of a template; or what one is to begin with.
 
     Raises:
         InvalidField: It is too long, or holds a control character.

@@ -14,7 +14,7 @@ QUERY_DIGEST_BYTES: Final = 8
 
 _NOT_OF_THE_REQUEST: Final = ("request_id",)
 _NOT_OF_THE_QUERY: Final = ("page_size", "page_token", "skip", "view")
-_RUN_IDS: Final = ("run_id", "parent_run_id")
+_RUN_IDS: Final = ("run_id", "parent_run_id", "new_run_id")
 _SETS: Final = ("tags", "states")
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from runindex.v1 import run_data_pb2 as data_pb
 from runindex.v1 import run_index_pb2 as pb
+from runindex.v1 import templates_pb2 as templates_pb
 from runindex_server import limits
 from runindex_server.rpc import validate
 from runindex_server.rpc.digest import query_digest, request_digest
@@ -43,8 +44,16 @@ ChangeRequest = (
     | data_pb.SetDocumentRequest
     | data_pb.MergeDocumentRequest
     | data_pb.DeleteDocumentRequest
+    | templates_pb.PutTemplateRequest
+    | templates_pb.DeleteTemplateRequest
 )
-UnversionedRequest = CreateRequest | data_pb.AppendEventsRequest | data_pb.CompareAndSetStateRequest
+UnversionedRequest = (
+    CreateRequest
+    | data_pb.AppendEventsRequest
+    | data_pb.CompareAndSetStateRequest
+    | templates_pb.CreateRunFromTemplateRequest
+    | templates_pb.CloneRunRequest
+)
 """Mutations that depend on no version."""
 
 
@@ -76,13 +85,13 @@ def draft(request: CreateRequest, new_run_id: Callable[[], RunId], *, parent: Ru
 
 
 def conditions(request: ChangeRequest) -> Conditions:
-    """Return on what a mutation of a run, or of what it holds, depends.
+    """Return on what a mutation of a run, of what it holds, or of a template depends.
 
     Raises:
         InvalidField: As `validate.request_id`.
     """
     expected = request.expected_version if request.HasField("expected_version") else None
-    return Conditions(expected_version=expected, request=request_key(request))
+    return Conditions(expected_version=expected, request=request_key(request), actor=CALLER)
 
 
 def request_key(request: UnversionedRequest | ChangeRequest) -> RequestKey | None:

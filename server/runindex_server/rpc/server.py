@@ -11,7 +11,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from runindex.v1 import maintenance_pb2, run_data_pb2, run_index_pb2
+from runindex.v1 import insights_pb2, maintenance_pb2, run_data_pb2, run_index_pb2, templates_pb2
 from runindex_server import limits
 from runindex_server.clock import Clock
 from runindex_server.jobs.retention.board import Board
@@ -21,10 +21,12 @@ from runindex_server.kv.engine import MaintainedStore
 from runindex_server.rpc.address import AddressInUse, split_address
 from runindex_server.rpc.boundary import handler_of
 from runindex_server.rpc.gate import Gate
+from runindex_server.rpc.insights_servicer import RunInsightsServicer
 from runindex_server.rpc.maintenance_servicer import MaintenanceServicer
 from runindex_server.rpc.reflection_pool import ReflectionPool
 from runindex_server.rpc.run_data_servicer import RunDataServicer
 from runindex_server.rpc.servicer import RunIndexServicer
+from runindex_server.rpc.templates_servicer import RunTemplatesServicer
 from runindex_server.runs.page_token import PageTokens
 from runindex_server.schema.header import StoreHeader, read_header
 from runindex_server.schema.run import KEEP_ALL, RetentionPolicy, RunId
@@ -37,9 +39,14 @@ _POOL: Final = cast("DescriptorPool", ReflectionPool())
 
 RUN_INDEX: Final = run_index_pb2.DESCRIPTOR.services_by_name["RunIndex"]
 RUN_DATA: Final = run_data_pb2.DESCRIPTOR.services_by_name["RunData"]
+RUN_INSIGHTS: Final = insights_pb2.DESCRIPTOR.services_by_name["RunInsights"]
+RUN_TEMPLATES: Final = templates_pb2.DESCRIPTOR.services_by_name["RunTemplates"]
 MAINTENANCE: Final = maintenance_pb2.DESCRIPTOR.services_by_name["Maintenance"]
 
-NAMES: Final = (RUN_INDEX.full_name, RUN_DATA.full_name, MAINTENANCE.full_name, health.SERVICE_NAME)
+NAMES: Final = (
+    *(each.full_name for each in (RUN_INDEX, RUN_DATA, RUN_INSIGHTS, RUN_TEMPLATES, MAINTENANCE)),
+    health.SERVICE_NAME,
+)
 """The services whose health is told, beside that of the server as a whole."""
 
 CHANNEL_OPTIONS: Final = (
@@ -193,6 +200,8 @@ def _servicers(
         ),
     )
     yield RUN_DATA, RunDataServicer(store, tokens=tokens, default_policy=options.default_retention)
+    yield RUN_INSIGHTS, RunInsightsServicer(store, tokens=tokens, clock=clock)
+    yield RUN_TEMPLATES, RunTemplatesServicer(store, tokens=tokens, new_run_id=options.new_run_id)
     yield MAINTENANCE, MaintenanceServicer(store, header=header, retention=retention, clock=clock)
 
 

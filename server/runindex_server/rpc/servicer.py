@@ -236,7 +236,7 @@ class RunIndexServicer:
     # Retention.
 
     async def SetRunRetention(self, request: pb.SetRunRetentionRequest) -> pb.SetRunRetentionResponse:
-        run_id, policy = validate.run_id(request.run_id), validate.retention_policy(request)
+        run_id, policy = validate.run_id(request.run_id), validate.required_retention_policy(request)
         depends = conditions(request)
         answer = await self._store.write(
             lambda txn: run_index.set_run_retention(txn, run_id, policy, depends)

@@ -260,16 +260,24 @@ def query_text(text: str) -> str:
     return text
 
 
-def retention_policy(request: pb.SetRunRetentionRequest) -> RetentionPolicy:
+def required_retention_policy(request: pb.SetRunRetentionRequest) -> RetentionPolicy:
     """Return the policy that a request sets.
 
     Raises:
         FieldRequired: There is none.
-        InvalidRetentionPolicy: It is of no kind, or its bound is zero, negative or too large.
+        InvalidRetentionPolicy: As `retention_policy`.
     """
     if not request.HasField("policy"):
         raise FieldRequired("policy")
-    policy = request.policy
+    return retention_policy(request.policy, field="policy")
+
+
+def retention_policy(policy: pb.RetentionPolicy, *, field: str) -> RetentionPolicy:
+    """Return a policy.
+
+    Raises:
+        InvalidRetentionPolicy: It is of no kind, or its bound is zero, negative or too large.
+    """
     match policy.WhichOneof("policy"):
         case "keep_all":
             return KEEP_ALL
@@ -277,35 +285,47 @@ def retention_policy(request: pb.SetRunRetentionRequest) -> RetentionPolicy:
             if not 1 <= policy.keep_latest_n <= limits.RETENTION_COUNT_MAX:
                 raise InvalidRetentionPolicy(
                     f"{policy.keep_latest_n} is not within 1 and {limits.RETENTION_COUNT_MAX}",
-                    field="policy.keep_latest_n",
+                    field=f"{field}.keep_latest_n",
                 )
             return RetentionPolicy(keep_latest_n=policy.keep_latest_n)
         case "keep_duration":
             return RetentionPolicy(
-                keep_duration_us=_duration_us(policy.keep_duration, field="policy.keep_duration")
+                keep_duration_us=_policy_duration_us(policy.keep_duration, field=f"{field}.keep_duration")
             )
         case "delete_after":
             return RetentionPolicy(
-                delete_after_us=_duration_us(policy.delete_after, field="policy.delete_after")
+                delete_after_us=_policy_duration_us(policy.delete_after, field=f"{field}.delete_after")
             )
         case _:
-            raise InvalidRetentionPolicy("one of its kinds must be set", field="policy")
+            raise InvalidRetentionPolicy("one of its kinds must be set", field=field)
 
 
-def _duration_us(duration: Duration, *, field: str) -> int:
+def duration_us(
+    duration: Duration, *, field: str, refusal: type[InvalidField | InvalidRetentionPolicy] = InvalidField
+) -> int:
+    """Return a duration in microseconds.
+
+    Raises:
+        InvalidField, or another refusal: It is not positive, not of whole microseconds, too large, or
+            malformed.
+    """
+    if not 0 <= duration.nanos < 1_000_000_000:
+        raise refusal("is not a positive Duration with 0 to 999,999,999 nanos", field=field)
+    micros, rest = divmod(duration.seconds * 1_000_000_000 + duration.nanos, 1_000)
+    if not 1 <= micros <= limits.RETENTION_DURATION_US_MAX:
+        raise refusal("is not longer than zero and at most 10,000 years", field=field)
+    if rest:
+        raise refusal("is not a whole number of microseconds", field=field)
+    return micros
+
+
+def _policy_duration_us(duration: Duration, *, field: str) -> int:
     """Return a retention duration in microseconds.
 
     Raises:
-        InvalidRetentionPolicy: It is not positive, not of whole microseconds, too large, or malformed.
+        InvalidRetentionPolicy: As `duration_us`.
     """
-    if not 0 <= duration.nanos < 1_000_000_000:
-        raise InvalidRetentionPolicy("is not a positive Duration with 0 to 999,999,999 nanos", field=field)
-    micros, rest = divmod(duration.seconds * 1_000_000_000 + duration.nanos, 1_000)
-    if not 1 <= micros <= limits.RETENTION_DURATION_US_MAX:
-        raise InvalidRetentionPolicy("is not longer than zero and at most 10,000 years", field=field)
-    if rest:
-        raise InvalidRetentionPolicy("is not a whole number of microseconds", field=field)
-    return micros
+    return duration_us(duration, field=field, refusal=InvalidRetentionPolicy)
 
 
 def check_size(text: str, bytes_max: int, *, field: str) -> None:

@@ -43,10 +43,12 @@ class Conditions:
     Attributes:
         expected_version: The version that the run must have; None for any.
         request: What makes it safe to retry; None when it is not.
+        actor: Who asks, for the run's history; empty as long as nobody is told apart.
     """
 
     expected_version: int | None = None
     request: RequestKey | None = None
+    actor: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +170,7 @@ def change(
         revision = txn.next_revision()
         edited = stamp(edited, now_us=txn.issue_time_us(), revision=revision)
     if edited != run:
-        write_run(txn, run, edited, revision=revision)
+        write_run(txn, run, edited, revision=revision, actor=conditions.actor)
     if edited.retention != run.retention:
         policy_changed(txn, edited, revision=revision)
     answer = Answer(run_id=run_id, version=edited.version, revision=revision, update_us=edited.update_us)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate, islice
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar
 
 from runindex_server import limits
 from runindex_server.kv.api import ReadTxn
@@ -20,7 +20,7 @@ RUNS_AT_ONCE: Final = 64
 """Runs fetched together. With more, more are read in vain where a page ends by its bytes; with fewer,
 a distributed engine needs more round trips."""
 
-_Row: TypeAlias = tuple[bytes, bytes]
+Row: TypeAlias = tuple[bytes, bytes]
 """A row of a listing: its key, and the id of the run to which it leads."""
 
 
@@ -56,6 +56,19 @@ class Page:
     truncated: bool = False
 
 
+@dataclass(slots=True)
+class Taken(Generic[R]):
+    """The first items of a collection.
+
+    Attributes:
+        items: In the form in which they are sent.
+        last: The row of the last of them; None when nothing follows.
+    """
+
+    items: list[bytes]
+    last: R | None
+
+
 def fill(
     rows: Iterable[R],
     size: int,
@@ -72,6 +85,18 @@ def fill(
         cut: Returns the runs of some rows.
         ordinal_of: Returns the ordinal of a row.
     """
+    taken = take(rows, size, cut=cut)
+    return Page(taken.items, None if taken.last is None else ordinal_of(taken.last))
+
+
+def take(rows: Iterable[R], size: int, *, cut: Callable[[Sequence[R]], Sequence[bytes]]) -> Taken[R]:
+    """Return the first items of a collection, as many as fit by number and by bytes, and at least one.
+
+    Args:
+        rows: What the items come from, in their order. One more than `size` is taken of it at most.
+        size: Items at most.
+        cut: Returns the items of some rows.
+    """
     runs: list[bytes] = []
     room_bytes = limits.PAGE_BYTES_MAX
     remaining = iter(rows)
@@ -80,13 +105,13 @@ def fill(
         # One run fits always: so every page leads on.
         fitting = _fitting(found, room_bytes) if runs else max(1, _fitting(found, room_bytes))
         if fitting:
-            last = ordinal_of(batch[fitting - 1])
+            last = batch[fitting - 1]
         runs += found[:fitting]
         room_bytes -= sum(map(len, found))
         if fitting < len(batch):
-            return Page(runs, last)
+            return Taken(runs, last)
     has_next = next(remaining, None) is not None
-    return Page(runs, last if has_next else None)
+    return Taken(runs, last if has_next else None)
 
 
 def _fitting(runs: Sequence[bytes], room_bytes: int) -> int:
@@ -105,27 +130,31 @@ def page_of(txn: ReadTxn, listings: Sequence[KeyRange], request: PageRequest) ->
     Raises:
         StoreCorrupt: A listing leads to a record that is missing or damaged.
     """
-    rows = islice(_newest_first(txn, listings, request), request.skip, None)
-    return fill(rows, request.size, cut=partial(_cut, txn, view=request.view), ordinal_of=_ordinal_of_row)
+    rows = islice(newest_first(txn, listings, request), request.skip, None)
+    return fill(rows, request.size, cut=partial(cut_rows, txn, view=request.view), ordinal_of=ordinal_of_row)
 
 
-def _newest_first(txn: ReadTxn, listings: Sequence[KeyRange], request: PageRequest) -> Iterator[_Row]:
+def newest_first(txn: ReadTxn, listings: Sequence[KeyRange], request: PageRequest) -> Iterator[Row]:
     """Yield the rows of some listings, merged, newest first: one more than the page holds, if there are."""
     ranges = [keys.before(listing, request.before) for listing in listings]
     limit = request.skip + request.size + 1
     scans = [txn.scan(start, end, reverse=True, limit=limit) for start, end in ranges]
     if len(scans) == 1:
         return scans[0]
-    return islice(heapq.merge(*scans, key=_ordinal_of_row, reverse=True), limit)
+    return islice(heapq.merge(*scans, key=ordinal_of_row, reverse=True), limit)
 
 
-def _ordinal_of_row(row: _Row) -> int:
+def ordinal_of_row(row: Row) -> int:
     """Return the ordinal of a row of a listing."""
     return keys.ordinal_of(row[0])
 
 
-def _cut(txn: ReadTxn, rows: Sequence[_Row], *, view: RunView) -> list[bytes]:
-    """Return the runs of some rows of listings, cut to a view. An id alone is in the listing already."""
+def cut_rows(txn: ReadTxn, rows: Sequence[Row], *, view: RunView) -> list[bytes]:
+    """Return the runs of some rows of listings, cut to a view. An id alone is in the listing already.
+
+    Raises:
+        StoreCorrupt: A listing leads to a record that is missing or damaged.
+    """
     if view is RunView.ID_ONLY:
         return [records.id_message(RunId(run_id)) for _, run_id in rows]
     listing_keys, run_ids = zip(*rows, strict=True)

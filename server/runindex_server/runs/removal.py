@@ -1,13 +1,13 @@
 """Removing a run with all that it holds: by a caller, or by retention."""
 
 from runindex_server.kv.api import WriteTxn
-from runindex_server.schema import keys
+from runindex_server.schema import insight_keys, keys
 from runindex_server.schema.answers import Receipt
 from runindex_server.schema.derive import write_run
 from runindex_server.schema.due import drop_due
 from runindex_server.schema.encoding import encode_u64
 from runindex_server.schema.holdings import Holding, drop_holdings, read_holdings
-from runindex_server.schema.run import Run
+from runindex_server.schema.run import Run, RunState
 
 
 def remove_run(txn: WriteTxn, run: Run, *, revision: int) -> Receipt:
@@ -31,7 +31,9 @@ def remove_run(txn: WriteTxn, run: Run, *, revision: int) -> Receipt:
         state_cells=held[Holding.STATE_CELLS],
         documents=held[Holding.DOCUMENTS],
         bytes=held[Holding.BYTES],
-        orphaned_children=txn.get_counter(keys.child_count(run.run_id)),
+        orphaned_children=sum(
+            txn.get_counter(insight_keys.child_count(run.run_id, state)) for state in RunState
+        ),
     )
     write_run(txn, run, None, revision=revision)
     drop_holdings(txn, run)

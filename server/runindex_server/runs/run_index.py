@@ -9,15 +9,10 @@ understood.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from runindex_server import limits
-from runindex_server.errors import (
-    LimitExceeded,
-    ParentRunNotFound,
-    RunAlreadyExists,
-    RunNotFound,
-)
+from runindex_server.errors import ParentRunNotFound, RunAlreadyExists, RunNotFound
 from runindex_server.kv.api import ReadTxn, WriteTxn
 from runindex_server.runs import lifecycle
+from runindex_server.runs.bounds import merge_metadata, unite_tags
 from runindex_server.runs.lifecycle import OPERATIONS
 from runindex_server.runs.mutation import (
     Conditions,
@@ -33,7 +28,7 @@ from runindex_server.runs.mutation import (
 from runindex_server.runs.paging import Page, PageRequest, page_of
 from runindex_server.runs.removal import remove_run
 from runindex_server.runs.search_page import page_of_hits
-from runindex_server.schema import keys, metadata, records
+from runindex_server.schema import keys, records
 from runindex_server.schema.answers import Answer
 from runindex_server.schema.derive import write_run
 from runindex_server.schema.run import (
@@ -67,12 +62,16 @@ class Draft:
         tags: Without duplicates.
         metadata: The encoding of an object; empty for none.
         parent: The run under which it is created; None for a root.
+        retention: Its own policy; None for none.
+        cloned_from: The run from which it is copied; None for any other.
     """
 
     run_id: RunId
     tags: tuple[str, ...] = ()
     metadata: bytes = b""
     parent: RunId | None = None
+    retention: RetentionPolicy | None = None
+    cloned_from: RunId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,10 +96,29 @@ def create_run(txn: WriteTxn, draft: Draft, request: RequestKey | None = None) -
     if answered is not None:
         run = records.run_message(_drafted(draft, answered))
         return Created(run=run, revision=answered.revision)
+    admit_draft(txn, draft)
+    answer = write_draft(txn, draft, request)
+    return Created(run=get_run(txn, draft.run_id, RunView.FULL), revision=answer.revision)
+
+
+def admit_draft(txn: WriteTxn, draft: Draft) -> None:
+    """Check that a run can be created. Read-only.
+
+    Raises:
+        RunAlreadyExists: A run has the id.
+        ParentRunNotFound: No run has the parent's id.
+    """
     if txn.get(keys.run(draft.run_id)) is not None:
         raise RunAlreadyExists(run_id_text(draft.run_id))
     if draft.parent is not None and txn.get(keys.run(draft.parent)) is None:
         raise ParentRunNotFound(run_id_text(draft.parent))
+
+
+def write_draft(txn: WriteTxn, draft: Draft, request: RequestKey | None) -> Answer:
+    """Create a run that was admitted, and answer.
+
+    A policy of its own comes with its record. It holds nothing yet that retention would have to look at.
+    """
     answer = Answer(
         run_id=draft.run_id,
         version=1,
@@ -109,7 +127,7 @@ def create_run(txn: WriteTxn, draft: Draft, request: RequestKey | None = None) -
     )
     write_run(txn, None, _drafted(draft, answer, ordinal=txn.next_ordinal()), revision=answer.revision)
     remember(txn, request, answer)
-    return Created(run=get_run(txn, draft.run_id, RunView.FULL), revision=answer.revision)
+    return answer
 
 
 def get_run(txn: ReadTxn | WriteTxn, run_id: RunId, view: RunView) -> bytes:
@@ -152,7 +170,8 @@ def update_run_metadata(
     """
 
     def edit(run: Run) -> Run:
-        return run._replace(metadata=_merged(run, new_metadata) if merge else new_metadata)
+        merged = merge_metadata(run_id, run.metadata, new_metadata) if merge else new_metadata
+        return run._replace(metadata=merged)
 
     return change(txn, run_id, conditions, UPDATE_METADATA, edit)
 
@@ -262,14 +281,9 @@ def add_run_tags(txn: WriteTxn, run_id: RunId, tags: Sequence[str], conditions: 
         VersionMismatch: Its version is not the expected one.
         LimitExceeded: It would carry too many.
     """
-
-    def edit(run: Run) -> Run:
-        all_tags = tuple(dict.fromkeys((*run.tags, *tags)))
-        if len(all_tags) > limits.TAGS_MAX:
-            raise LimitExceeded(run_id_text(run_id), limit="tags", maximum=limits.TAGS_MAX)
-        return run._replace(tags=all_tags)
-
-    return change(txn, run_id, conditions, ADD_TAGS, edit)
+    return change(
+        txn, run_id, conditions, ADD_TAGS, lambda run: run._replace(tags=unite_tags(run_id, run.tags, tags))
+    )
 
 
 def remove_run_tags(txn: WriteTxn, run_id: RunId, tags: Sequence[str], conditions: Conditions) -> Answer:
@@ -380,19 +394,7 @@ def _drafted(draft: Draft, answer: Answer, *, ordinal: int = 0) -> Run:
         tags=draft.tags,
         parent=draft.parent,
         metadata=draft.metadata,
+        retention=draft.retention,
+        cloned_from=draft.cloned_from,
         activity_us=minute_of(answer.update_us),
     )
-
-
-def _merged(run: Run, patch: bytes) -> bytes:
-    """Return a run's metadata with a patch merged into it, within the bounds of metadata."""
-    merged = metadata.merge(run.metadata, patch)
-    encoded, size = metadata.encode(merged), metadata.measure(merged)
-    for found, maximum, limit in (
-        (len(encoded), limits.METADATA_BYTES_MAX, "bytes of metadata"),
-        (size.depth, limits.METADATA_DEPTH_MAX, "levels of metadata"),
-        (size.nodes, limits.METADATA_NODES_MAX, "values of metadata"),
-    ):
-        if found > maximum:
-            raise LimitExceeded(run_id_text(run.run_id), limit=limit, maximum=maximum)
-    return encoded

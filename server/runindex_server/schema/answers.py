@@ -5,10 +5,14 @@ after it was deleted.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from runindex_server.schema import records
 from runindex_server.schema._generated import run_record_pb2 as pb
 from runindex_server.schema.run import RunId
+
+NO_RUN: Final = RunId(b"")
+"""In the answer to a mutation that is about no run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +41,13 @@ class Answer:
     """What a mutation answered.
 
     Attributes:
-        run_id: The run that was created, changed or deleted, or whose data was written.
-        version: The version after the call, of the run or of the data; 0 for a delete and for events.
+        run_id: The run that was created, changed or deleted, or whose data was written; NO_RUN where it was a
+            template.
+        version: The version after the call, of the run, the data or the template; 0 for a delete and for
+            events.
         revision: The store's revision that the call made or saw.
-        update_us: The run's update time after the call, or when the data was written; 0 for a delete.
+        update_us: The update time of the run or the template after the call, or when the data was written; 0
+            for a delete.
         receipt: What a delete removed; None for anything else.
         first_sequence: Of the events that were appended; 0 for anything else.
     """

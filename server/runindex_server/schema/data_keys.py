@@ -143,6 +143,21 @@ class DataKeys:
         start = self._versions(kind, name)
         return KeyRange(start, start + (b"\xff" if below is None else encode_u64(below)))
 
+    @property
+    def item_versions_range(self) -> KeyRange:
+        """The versions of all items, by kind, name and number."""
+        return prefix_range(self._part(ITEM_VERSION))
+
+    def split_item_version(self, key: bytes) -> ItemVersionRef:
+        """Return which version of which item this is the key of.
+
+        Raises:
+            ValueError: It is no key of one.
+        """
+        rest = self._rest(ITEM_VERSION, key)
+        name, version = split_string(rest[1:])
+        return ItemVersionRef(ItemKind(rest[0]), name.decode(), decode_u64(version))
+
     def version_of(self, item_version_key: bytes) -> int:
         """Return the version whose key this is."""
         return decode_u64(item_version_key[-8:])

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from runindex_server.kv.api import WriteTxn
-from runindex_server.schema import keys, records
+from runindex_server.schema import insight_keys, keys, records
 from runindex_server.schema.changes import Change, append_change
+from runindex_server.schema.counters import counter_changes, counters_of
+from runindex_server.schema.error_text import error_digest
+from runindex_server.schema.history import write_transition
 from runindex_server.schema.keys import Subspace
 from runindex_server.schema.run import Run
 from runindex_server.schema.terms import terms_changed, terms_of
@@ -40,7 +43,8 @@ LISTINGS: Final = (
     _Listing(
         keys.BY_CREATE_TIME,
         lambda run: run.create_us,
-        lambda run: (keys.by_create_time(run.create_us, run.ordinal),),
+        # Create times and ordinals grow together in it, as search relies on: those of imported runs do not.
+        lambda run: () if run.is_imported else (keys.by_create_time(run.create_us, run.ordinal),),
     ),
     _Listing(
         keys.BY_TAG,
@@ -66,6 +70,26 @@ LISTINGS: Final = (
         lambda run: (run.end_us, run.retention is None),
         lambda run: (
             () if run.end_us is None or run.retention is not None else (keys.ended(run.end_us, run.ordinal),)
+        ),
+    ),
+    _Listing(
+        keys.STALE,
+        lambda run: (run.state, run.activity_us),
+        lambda run: (
+            ()
+            if run.end_us is not None or run.is_default
+            else (insight_keys.stale(run.state, run.activity_us, run.ordinal),)
+        ),
+    ),
+    _Listing(
+        keys.BY_ERROR,
+        lambda run: (run.error, run.is_archived),
+        lambda run: (
+            ()
+            if run.error is None
+            else (
+                insight_keys.by_error(error_digest(run.error), archived=run.is_archived, ordinal=run.ordinal),
+            )
         ),
     ),
 )
@@ -97,15 +121,7 @@ def rows_of(run: Run) -> Mapping[bytes, bytes]:
     return {key: run.run_id for listing in LISTINGS for key in listing.keys(run)}
 
 
-def counters_of(run: Run) -> Mapping[bytes, int]:
-    """Return how much a run adds to each counter."""
-    counters = {keys.state_count(run.state): 1}
-    if run.parent is not None:
-        counters[keys.child_count(run.parent)] = 1
-    return counters
-
-
-def write_run(txn: WriteTxn, old: Run | None, new: Run | None, *, revision: int) -> None:
+def write_run(txn: WriteTxn, old: Run | None, new: Run | None, *, revision: int, actor: str = "") -> None:
     """Write a run's record with all that follows from it: create, change or remove it.
 
     Args:
@@ -113,6 +129,7 @@ def write_run(txn: WriteTxn, old: Run | None, new: Run | None, *, revision: int)
         old: The run as it is; None when it is being created.
         new: The run as it shall be, with the revision in it; None when it is being removed.
         revision: The revision of this change.
+        actor: Who makes it, for the run's history; empty when callers are not told apart.
 
     Raises:
         Overloaded: Too many changed terms wait to be merged.
@@ -123,7 +140,9 @@ def write_run(txn: WriteTxn, old: Run | None, new: Run | None, *, revision: int)
     elif old is not None:
         txn.delete(keys.run(old.run_id))
     _write_rows(txn, old, new)
-    _write_counters(txn, old, new)
+    txn.add_many(counter_changes(old, new))
+    if old is not None and new is not None and old.state is not new.state:
+        write_transition(txn, new, from_state=old.state, actor=actor)
     _write_terms(txn, old, new, revision)
 
 
@@ -140,15 +159,6 @@ def _write_rows(txn: WriteTxn, old: Run | None, new: Run | None) -> None:
             txn.put(key, run_id)
 
 
-def _write_counters(txn: WriteTxn, old: Run | None, new: Run | None) -> None:
-    before = {} if old is None else counters_of(old)
-    after = {} if new is None else counters_of(new)
-    for key in before.keys() | after.keys():
-        delta = after.get(key, 0) - before.get(key, 0)
-        if delta:
-            txn.add(key, delta)
-
-
 def _write_terms(txn: WriteTxn, old: Run | None, new: Run | None, revision: int) -> None:
     if old is None or new is None:
         added = frozenset() if new is None else terms_of(new)
@@ -160,6 +170,7 @@ def _write_terms(txn: WriteTxn, old: Run | None, new: Run | None, revision: int)
         append_change(txn, Change(revision, ordinal, added, removed))
 
 
-def touch_run(txn: WriteTxn, run: Run) -> None:
-    """Write a run's record with another activity time, from which nothing follows."""
-    txn.put(keys.run(run.run_id), records.encode_run(run))
+def touch_run(txn: WriteTxn, old: Run, new: Run) -> None:
+    """Write a run's record with another activity time, from which no counter, term or transition follows."""
+    txn.put(keys.run(new.run_id), records.encode_run(new))
+    _write_rows(txn, old, new)

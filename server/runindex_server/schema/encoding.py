@@ -10,6 +10,11 @@ def encode_u8(number: int) -> bytes:
     return number.to_bytes(1, "big")
 
 
+def encode_u16(number: int) -> bytes:
+    """Return a number of 0 to 65,535 as 2 bytes."""
+    return number.to_bytes(2, "big")
+
+
 def encode_u32(number: int) -> bytes:
     """Return a number below 2^32 as 4 bytes, big-endian."""
     return number.to_bytes(4, "big")
@@ -30,6 +35,18 @@ def decode_u64(data: bytes) -> int:
         msg = f"a u64 has 8 bytes, not {len(data)}"
         raise ValueError(msg)
     return int.from_bytes(data, "big")
+
+
+def decode_flag(data: bytes) -> bool:
+    """Return the flag that 1 byte encodes.
+
+    Raises:
+        ValueError: Not 1 byte, or neither 0x00 nor 0x01.
+    """
+    if data not in (b"\x00", b"\x01"):
+        msg = f"a flag is 00 or 01, not {data.hex()}"
+        raise ValueError(msg)
+    return data == b"\x01"
 
 
 def escape(data: bytes) -> bytes:

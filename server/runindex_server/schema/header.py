@@ -9,7 +9,7 @@ from runindex_server.kv.api import ReadTxn, WriteTxn
 from runindex_server.schema import keys, records
 from runindex_server.schema._generated import run_record_pb2 as pb
 
-STORAGE_VERSION: Final = 2
+STORAGE_VERSION: Final = 3
 """The version of keys and records that this server writes, and the newest that it reads."""
 
 

@@ -1,11 +1,13 @@
-r"""Every key of the store. The only module that builds one; the registry `SUBSPACES` lists them all.
+r"""Every key of the store. The registry `SUBSPACES` lists them all.
 
     namespace[16] | tag u8 | parts
 
+Keys are built here, those of what a run holds in `data_keys`, those by which runs are counted and compared in
+`insight_keys`, and nowhere else.
+
 The nil UUID is the global namespace: records, indexes, counters, the store's own rows. A run's own UUID is
-the namespace of its data, where the generation follows the tag; `data_keys` builds those. The default run's
-UUID is the nil UUID too; its data shares no row with the global namespace's own, because no global subspace
-has the tag of data.
+the namespace of its data, where the generation follows the tag. The default run's UUID is the nil UUID too;
+its data shares no row with the global namespace's own, because no global subspace has the tag of data.
 
 Integers are big-endian; strings are UTF-8, 0x00 escaped as 0x00 0xff, ended by 0x00; flags are 0x00 or 0x01.
 `docs/reference/key-layout.md` is rendered from here, and a test evaluates each example.
@@ -93,10 +95,19 @@ DUE_OF: Final = Subspace(
     "run_id[16] | generation u64",
     "frame of due_us u64, revision u64",
 )
+STALE: Final = Subspace(
+    0x0C, "unfinished runs by activity", "state u8 | activity_us u64 | ordinal u64", "run_id[16]"
+)
+BY_ERROR: Final = Subspace(
+    0x0D, "failed runs by error", "error[16] | archived u8 | ordinal u64", "run_id[16]"
+)
 STATE_COUNT: Final = Subspace(0x10, "count of runs by state", "state u8", "counter")
-CHILD_COUNT: Final = Subspace(0x11, "count of children", "parent_id[16]", "counter")
 HOLDING: Final = Subspace(0x12, "what a run holds", "run_id[16] | generation u64 | kind u8", "counter")
 PENDING_COUNT: Final = Subspace(0x13, "count of changed terms to merge", "", "counter")
+CHILD_COUNT: Final = Subspace(0x14, "count of children by state", "parent_id[16] | state u8", "counter")
+TAG_COUNT: Final = Subspace(0x15, "count of runs by tag", "archived u8 | tag str", "counter")
+ERROR_COUNT: Final = Subspace(0x16, "count of failed runs by error", "error[16] | archived u8", "counter")
+FIGURE: Final = Subspace(0x17, "figures of runs", "scope | figure u8 | index u16", "counter")
 REQUEST: Final = Subspace(0x20, "answered request", "caller str | request_id str", "frame of RequestAnswer")
 REQUEST_BY_TIME: Final = Subspace(
     0x21, "answered requests by time", "answer_us u64 | caller str | request_id str", "empty"
@@ -112,6 +123,11 @@ DEFAULT_POLICY_SWEEP: Final = Subspace(
     0x51, "how far the default retention policy has reached", "", "frame of DefaultPolicySweep"
 )
 COMPACTION: Final = Subspace(0x52, "last compaction", "", "frame of Compaction")
+MIGRATION: Final = Subspace(0x53, "how far a migration has come", "", "frame of Migration")
+TEMPLATE: Final = Subspace(0x60, "template", "name str", "frame of Template")
+TRANSITION: Final = Subspace(
+    0x61, "transition of a run", "run_id[16] | generation u64 | version u64", "frame of Transition"
+)
 DATA: Final = Subspace(
     0x80, "data of a run, in its own namespace", "generation u64 | part u8 | ...", "by part, see below"
 )
@@ -128,10 +144,15 @@ SUBSPACES: Final = (
     ENDED,
     DUE,
     DUE_OF,
+    STALE,
+    BY_ERROR,
     STATE_COUNT,
-    CHILD_COUNT,
     HOLDING,
     PENDING_COUNT,
+    CHILD_COUNT,
+    TAG_COUNT,
+    ERROR_COUNT,
+    FIGURE,
     REQUEST,
     REQUEST_BY_TIME,
     TOMBSTONE,
@@ -141,9 +162,13 @@ SUBSPACES: Final = (
     CLOCK_TICK,
     DEFAULT_POLICY_SWEEP,
     COMPACTION,
+    MIGRATION,
+    TEMPLATE,
+    TRANSITION,
     DATA,
 )
-"""Every subspace, by tag. 0x0c to 0x0f are free for indexes of runs, 0x14 to 0x1f for counters."""
+"""Every subspace, by tag. 0x0e and 0x0f are free for indexes of runs, 0x18 to 0x1f for counters. 0x11 was the
+count of children up to storage version 2."""
 
 STORE_HEADER: Final = HEADER.prefix
 """The key of the store's header."""
@@ -191,7 +216,7 @@ def run_of(key: bytes) -> RunId:
     Raises:
         ValueError: It is no key of a record.
     """
-    run_id = _parts_of(RUN, key)
+    run_id = parts_of(RUN, key)
     if len(run_id) != 16:
         msg = f"not the key of a run's record: {key.hex()}"
         raise ValueError(msg)
@@ -293,7 +318,7 @@ def split_due(key: bytes) -> tuple[int, RunId, int]:
     Raises:
         ValueError: It is no key of one.
     """
-    parts = _parts_of(DUE, key)
+    parts = parts_of(DUE, key)
     return decode_u64(parts[:8]), RunId(parts[8:24]), decode_u64(parts[24:])
 
 
@@ -305,11 +330,6 @@ def due_of(run_id: RunId, generation: int) -> bytes:
 def state_count(state: RunState) -> bytes:
     """Return the counter of the runs in a state."""
     return STATE_COUNT.prefix + encode_u8(state)
-
-
-def child_count(parent: RunId) -> bytes:
-    """Return the counter of a parent's children, archived ones included."""
-    return CHILD_COUNT.prefix + parent
 
 
 def holding(run_id: RunId, generation: int, kind: int) -> bytes:
@@ -339,7 +359,7 @@ def split_request_by_time(key: bytes) -> tuple[int, str, str]:
     Raises:
         ValueError: It is none.
     """
-    parts = _parts_of(REQUEST_BY_TIME, key)
+    parts = parts_of(REQUEST_BY_TIME, key)
     caller, rest = split_string(parts[8:])
     request_id, rest = split_string(rest)
     if rest:
@@ -359,7 +379,7 @@ def split_tombstone(key: bytes) -> tuple[RunId, int]:
     Raises:
         ValueError: It is no key of a tombstone.
     """
-    parts = _parts_of(TOMBSTONE, key)
+    parts = parts_of(TOMBSTONE, key)
     return RunId(parts[:16]), decode_u64(parts[16:])
 
 
@@ -379,7 +399,7 @@ def revision_of(pending_key: bytes) -> int:
     Raises:
         ValueError: It is no key of one.
     """
-    return decode_u64(_parts_of(PENDING_TERMS, pending_key))
+    return decode_u64(parts_of(PENDING_TERMS, pending_key))
 
 
 def posting(term: bytes, block: int) -> bytes:
@@ -406,7 +426,7 @@ def split_posting(key: bytes) -> tuple[bytes, int]:
     Raises:
         ValueError: It is no key of a posting.
     """
-    term, block = split_string(_parts_of(POSTING, key))
+    term, block = split_string(parts_of(POSTING, key))
     if len(block) != 4:
         msg = f"a block has 4 bytes, not {len(block)}"
         raise ValueError(msg)
@@ -418,7 +438,7 @@ def data_range(run_id: RunId, generation: int) -> KeyRange:
     return prefix_range(run_id + encode_u8(DATA.tag) + encode_u64(generation))
 
 
-def _parts_of(subspace: Subspace, key: bytes) -> bytes:
+def parts_of(subspace: Subspace, key: bytes) -> bytes:
     """Return what follows the tag in a key of a subspace.
 
     Raises:

@@ -1,8 +1,9 @@
 """Migrations: bring the store of an older server to the storage version of this one, step by step.
 
 They run before the server serves, while nobody else writes. Each step writes in bounded transactions what
-can be written again, and last of all, in one transaction, what must be exact together with the version that
-it has reached. So a crash anywhere leaves a store of the older version, which is migrated again.
+can be written again, or how far it has come with it, and last of all, in one transaction, what must be exact
+together with the version that it has reached. So a crash anywhere leaves a store of the older version, which
+is migrated again.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,6 +14,7 @@ from typing import Final, TypeAlias
 from runindex_server.kv.api import ReadTxn, Store, WriteTxn
 from runindex_server.schema import derive, keys, records
 from runindex_server.schema.header import STORAGE_VERSION, read_header, replace_header
+from runindex_server.schema.migration_3 import fill_in
 from runindex_server.schema.run import Run
 
 RUNS_MAX: Final = 1_000
@@ -136,5 +138,5 @@ def _rows_of_ended(run: Run) -> list[bytes]:
     return [key for key in derive.rows_of(run) if key.startswith(added)]
 
 
-STEPS: Final[Mapping[int, Step]] = {1: _from_1}
+STEPS: Final[Mapping[int, Step]] = {1: _from_1, 2: fill_in}
 """By the version from which each leads to the next."""

@@ -43,6 +43,7 @@ LENGTHS_REMEMBERED: Final = 4_096
 """Lengths of fields whose encoding is remembered: runs are of few sizes, and a page has many of them."""
 
 RETENTION_KEY: Final = "_strata_retention"
+IMPORTED_KEY: Final = "_strata_imported"
 RESERVED_PREFIX: Final = "_strata_"
 
 _FRAME: Final = struct.Struct(">BI")
@@ -124,7 +125,7 @@ def length_delimited(field_number: int, data: bytes) -> bytes:
 def encode_run(run: Run) -> bytes:
     """Return the value of a run's row."""
     basic = _encode_basic(run)
-    reserved = _encode_reserved(run.retention)
+    reserved = _encode_reserved(run)
     head = _RUN.pack(run.ordinal, run.generation, len(basic), len(reserved))
     return seal(keys.run(run.run_id), head + reserved + basic + _encode_metadata(run.metadata))
 
@@ -138,13 +139,31 @@ def decode_run(key: bytes, value: bytes) -> Run:
     ordinal, generation, basic, metadata = _layout_of(key, value)
     try:
         record = pb.RunRecord.FromString(value[basic:metadata])
-        retention = _decode_reserved(value[_FRAMED_RUN.size : basic])
+        retention, is_imported = _decode_reserved(value[_FRAMED_RUN.size : basic])
     except DecodeError as error:
         raise StoreCorrupt(f"record under {key.hex()}") from error
-    return Run(
+    return run_of(
+        record,
         run_id=keys.run_of(key),
         ordinal=ordinal,
         generation=generation,
+        metadata=_decode_metadata(value[metadata:]),
+        retention=retention,
+        is_imported=is_imported,
+    )
+
+
+def run_of(record: pb.RunRecord, **beside: Any) -> Run:  # noqa: ANN401  # The fields of Run beside these.
+    """Return the run that a record tells of.
+
+    Args:
+        record: Without its metadata, which is not read here.
+        beside: The fields of the run that it does not tell.
+
+    Raises:
+        KeyError: It tells of a state that there is not.
+    """
+    return Run(
         state=_STATES[record.state],
         version=record.version,
         revision=record.revision,
@@ -155,9 +174,9 @@ def decode_run(key: bytes, value: bytes) -> Run:
         tags=tuple(record.tags),
         parent=parse_run_id(record.parent_run_id) if record.HasField("parent_run_id") else None,
         outcome=_STATES[record.outcome] if record.outcome else None,
-        metadata=_decode_metadata(value[metadata:]),
         activity_us=_micros(record.activity_time),
-        retention=retention,
+        cloned_from=parse_run_id(record.cloned_from) if record.HasField("cloned_from") else None,
+        **beside,
     )
 
 
@@ -252,6 +271,19 @@ def ordinal_of(key: bytes, value: bytes) -> int:
     return _layout_of(key, value)[0]
 
 
+def basic_message(key: bytes, value: bytes) -> tuple[int, pb.RunRecord]:
+    """Return the generation of the run in a row, and the run without its metadata: a quarter of decoding it.
+
+    Raises:
+        StoreCorrupt: The row is not what was written under this key.
+    """
+    _, generation, basic, metadata_at = _layout_of(key, value)
+    try:
+        return generation, pb.RunRecord.FromString(value[basic:metadata_at])
+    except DecodeError as error:
+        raise StoreCorrupt(f"record under {key.hex()}") from error
+
+
 def _layout_of(key: bytes, value: bytes) -> tuple[int, int, int, int]:
     """Return ordinal and generation of a run's row, and where the two parts of its body begin.
 
@@ -272,13 +304,14 @@ def _encode_basic(run: Run) -> bytes:
     """Return the wire form of `Run` but for its metadata."""
     record = pb.RunRecord(
         run_id=run_id_text(run.run_id),
-        state=_number(run.state),
+        state=state_number(run.state),
         version=run.version,
         error=run.error,
         tags=run.tags,
         parent_run_id=None if run.parent is None else run_id_text(run.parent),
-        outcome=_number(run.outcome),
+        outcome=state_number(run.outcome),
         revision=run.revision,
+        cloned_from=None if run.cloned_from is None else run_id_text(run.cloned_from),
     )
     # In place: messages made apart would be copied, which takes twice the time.
     _set_time(record.create_time, run.create_us)
@@ -307,20 +340,24 @@ def _decode_metadata(field: bytes) -> bytes:
     return field[position + 1 :]
 
 
-def _encode_reserved(retention: RetentionPolicy | None) -> bytes:
+def _encode_reserved(run: Run) -> bytes:
     """Return the reserved map; nothing when it is empty."""
-    if retention is None:
+    if run.retention is None and not run.is_imported:
         return b""
-    policy = encode_policy(retention)
-    return pb.ReservedMetadata(values={RETENTION_KEY: policy.SerializeToString()}).SerializeToString()
+    values = {IMPORTED_KEY: b""} if run.is_imported else {}
+    if run.retention is not None:
+        values[RETENTION_KEY] = encode_policy(run.retention).SerializeToString()
+    return pb.ReservedMetadata(values=values).SerializeToString(deterministic=True)
 
 
-def _decode_reserved(reserved: bytes) -> RetentionPolicy | None:
-    """Return the retention policy in a reserved map."""
+def _decode_reserved(reserved: bytes) -> tuple[RetentionPolicy | None, bool]:
+    """Return the retention policy in a reserved map, and whether it is that of an imported run."""
     if not reserved:
-        return None
+        return None, False
     values = pb.ReservedMetadata.FromString(reserved).values
-    return decode_policy(pb.RetentionPolicy.FromString(values[RETENTION_KEY]))
+    policy = values.get(RETENTION_KEY)
+    retention = None if policy is None else decode_policy(pb.RetentionPolicy.FromString(policy))
+    return retention, IMPORTED_KEY in values
 
 
 def encode_policy(policy: RetentionPolicy) -> pb.RetentionPolicy:
@@ -334,7 +371,7 @@ def decode_policy(policy: pb.RetentionPolicy) -> RetentionPolicy:
     return KEEP_ALL if kind is None else RetentionPolicy(**{kind: getattr(policy, kind)})
 
 
-def _number(state: RunState | None) -> Any:  # noqa: ANN401  # The generated enum is no class at run time.
+def state_number(state: RunState | None) -> Any:  # noqa: ANN401  # The generated enum is no class at run time.
     """Return a state as the messages have it: the same number, 0 for none."""
     return 0 if state is None else state.value
 

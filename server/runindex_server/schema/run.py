@@ -105,6 +105,9 @@ class Run(NamedTuple):
         metadata: The encoded `google.protobuf.Struct`, without reserved keys; empty for none.
         retention: Its own policy, kept under the reserved key `_strata_retention`; None when none was ever
             set.
+        cloned_from: The run from which it was copied; None for any other.
+        is_imported: Whether it came with a bundle, with its times: its create time is then in no order with
+            those of others. Out of callers' sight.
     """
 
     run_id: RunId
@@ -123,6 +126,8 @@ class Run(NamedTuple):
     outcome: RunState | None = None
     metadata: bytes = b""
     retention: RetentionPolicy | None = None
+    cloned_from: RunId | None = None
+    is_imported: bool = False
 
     @property
     def expire_us(self) -> int | None:

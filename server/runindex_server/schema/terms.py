@@ -2,6 +2,7 @@
 
     every run    "*"
     partial      "!"                 a run with too many terms, found by its record
+    imported     "i"                 a run that is not listed by its create time
     state        "s" | state u8
     outcome      "o" | state u8
     parent       "p" | run_id[16]
@@ -30,6 +31,7 @@ from runindex_server.schema.text import encoded_words
 
 EVERY_RUN: Final = b"*"
 PARTIAL: Final = b"!"
+IMPORTED: Final = b"i"
 
 TERMS_BYTES_MAX: Final = 120 * 1024
 """Terms of one run together. A change that replaces them all fits into one row of changed terms."""
@@ -173,6 +175,8 @@ def _state_terms(run: Run) -> Iterator[bytes]:
         yield outcome(run.outcome)
     if run.parent is not None:
         yield parent(run.parent)
+    if run.is_imported:
+        yield IMPORTED
 
 
 def _words_beside_metadata(run: Run) -> frozenset[bytes]:

@@ -20,12 +20,13 @@ class DecodedPostings:
     has not been asked for lately is dropped. It may be asked from several threads at once.
 
     Attributes:
-        unmarked_through: `merged_through` of a snapshot in which no posting marked a partial run.
+        unmarked_through: By term, `merged_through` of a snapshot in which no posting had it: for terms that
+            mark runs of which most stores have none.
     """
 
     def __init__(self) -> None:
         """Begin with none."""
-        self.unmarked_through = -1
+        self.unmarked_through: dict[bytes, int] = {}
         self._recent: dict[bytes, tuple[bytes, BitMap]] = {}
         self._older: dict[bytes, tuple[bytes, BitMap]] = {}
         self._recent_bytes = 0

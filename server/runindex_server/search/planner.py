@@ -221,16 +221,20 @@ def _existing(ordinals: Source, postings: Postings) -> Source:
     return Every([ordinals, _EVERY_RUN(postings)], [])
 
 
-def _created_at(times: Times, postings: Postings) -> Between:
+def _created_at(times: Times, postings: Postings) -> Source:
     """Return the ordinals of the runs that were created at some time."""
     return _created(times.at(postings.now_us), postings)
 
 
-def _created(interval: Interval, postings: Postings) -> Between:
-    """Return the ordinals of an interval of create times: they grow together."""
+def _created(interval: Interval, postings: Postings) -> Source:
+    """Return the ordinals of an interval of create times: they grow together, but for imported runs."""
     start = 0 if interval.start_us is None else _first_created_since(interval.start_us, postings)
     end = ORDINAL_END if interval.end_us is None else _first_created_since(interval.end_us, postings)
-    return Between(start, end)
+    in_order = Between(start, end)
+    imported = postings.imported
+    if imported is None:
+        return in_order
+    return Either([Every([in_order], [imported]), Unchecked(imported)])
 
 
 def _first_created_since(us: int, postings: Postings) -> int:

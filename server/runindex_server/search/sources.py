@@ -89,13 +89,23 @@ class Postings:
     @cached_property
     def partial(self) -> "Source | None":
         """The runs that have a mark for their words, which are to be checked; None when there are none."""
+        marked = self._marked(terms.PARTIAL)
+        return None if marked is None else Unchecked(marked)
+
+    @cached_property
+    def imported(self) -> "Source | None":
+        """The runs whose create times are in no order with their ordinals; None when there are none."""
+        return self._marked(terms.IMPORTED)
+
+    def _marked(self, term: bytes) -> "Source | None":
+        """Return the runs that have a term; None when there are none, as in most stores."""
         # Where none was merged so far, one that is new is pending still.
-        if self.decoded.unmarked_through == self.overlay.merged and not self.overlay.nets(terms.PARTIAL):
+        if self.decoded.unmarked_through.get(term) == self.overlay.merged and not self.overlay.nets(term):
             return None
-        marked = Having(terms.PARTIAL, keys.posting_range(terms.PARTIAL).start, self)
+        marked = Having(term, keys.posting_range(term).start, self)
         if marked.newest(BLOCK_END) != NO_BLOCK:
-            return Unchecked(marked)
-        self.decoded.unmarked_through = self.overlay.merged
+            return marked
+        self.decoded.unmarked_through[term] = self.overlay.merged
         return None
 
     def get(self, key: bytes) -> bytes | None:

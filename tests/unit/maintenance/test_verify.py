@@ -8,9 +8,12 @@ import pytest
 from runindex_server import limits
 from runindex_server.kv.api import decode_counter, encode_counter
 from runindex_server.maintenance.verify.findings import Drift, Progress, Summary
-from runindex_server.schema import data_keys, keys, records
+from runindex_server.schema import data_keys, insight_keys, keys, records
+from runindex_server.schema.counters import COUNTED
 from runindex_server.schema.data_keys import DataKeys, ItemKind, Part
+from runindex_server.schema.derive import LISTINGS
 from runindex_server.schema.encoding import encode_u64
+from runindex_server.schema.insight_keys import Figure
 from runindex_server.schema.keys import Subspace
 from runindex_server.schema.run import DEFAULT_RUN_ID, RunState, run_id_text
 from tests.support.busy_store import flipped
@@ -24,9 +27,10 @@ DERIVED: Final = (
     keys.BY_CREATE_TIME,
     keys.EXPIRING,
     keys.ENDED,
+    keys.STALE,
+    keys.BY_ERROR,
     keys.DUE,
-    keys.STATE_COUNT,
-    keys.CHILD_COUNT,
+    *COUNTED,
     keys.HOLDING,
     keys.PENDING_COUNT,
     keys.REQUEST_BY_TIME,
@@ -51,17 +55,18 @@ FRAMED: Final = (
     keys.CLOCK_TICK,
     keys.DEFAULT_POLICY_SWEEP,
     keys.COMPACTION,
+    keys.TEMPLATE,
+    keys.TRANSITION,
     data_keys.ITEM,
     data_keys.DELETED_ITEM,
     data_keys.ITEM_VERSION,
     data_keys.EVENT,
 )
 
-LEADING_TO_RUNS: Final = DERIVED[:7]
+LEADING_TO_RUNS: Final = tuple(listing.subspace for listing in LISTINGS)
 
 COUNTERS: Final = (
-    keys.STATE_COUNT,
-    keys.CHILD_COUNT,
+    *COUNTED,
     keys.HOLDING,
     keys.PENDING_COUNT,
     data_keys.STREAM_COUNT,
@@ -87,7 +92,8 @@ def test_a_sound_store_has_no_drift(subject: Subject) -> None:
 
 def test_the_store_holds_rows_of_every_kind(subject: Subject) -> None:
     kinds: tuple[Kind, ...] = (*keys.SUBSPACES, *data_keys.PARTS)
-    assert [kind.name for kind in kinds if kind is not keys.DATA and not subject.of(kind)] == []
+    without = (keys.DATA, keys.MIGRATION)
+    assert [kind.name for kind in kinds if kind not in without and not subject.of(kind)] == []
 
 
 @pytest.mark.parametrize("kind", DERIVED, ids=lambda kind: kind.name)
@@ -142,7 +148,7 @@ def test_a_value_where_there_should_be_none_is_found(subject: Subject, kind: Kin
 
 @pytest.mark.parametrize("kind", [*keys.SUBSPACES[:-1], *data_keys.PARTS], ids=lambda kind: kind.name)
 def test_a_key_of_another_shape_is_found(subject: Subject, kind: Kind) -> None:
-    key, value = next(iter(subject.of(kind).items()))
+    key, value = next(iter(subject.of(kind).items()), (keys.MIGRATION.prefix, b""))
     prefix = key[:26] if isinstance(kind, Part) else key[:17]
     found = subject.find({prefix + b"\xff\xff\xff": value})
     assert [subspace for subspace, _ in found] == [kind.name]
@@ -153,7 +159,7 @@ def test_rows_of_no_subspace_are_found(subject: Subject) -> None:
         b"\x00",
         keys.GLOBAL_NAMESPACE,
         keys.GLOBAL_NAMESPACE + b"\x00",
-        *(keys.GLOBAL_NAMESPACE + bytes([tag]) + b"x" for tag in (0x0C, 0x14, 0x22, 0x53, 0x7F, 0x81, 0xFF)),
+        *(keys.GLOBAL_NAMESPACE + bytes([tag]) + b"x" for tag in (0x0E, 0x11, 0x22, 0x54, 0x7F, 0x81, 0xFF)),
     ]
     for key in strangers:
         assert subject.find({key: b""}) == [("none", key)]
@@ -178,6 +184,8 @@ def left_over_in_the_global_namespace(subject: Subject) -> dict[Subspace, bytes]
         keys.BY_CREATE_TIME: keys.by_create_time(1, run.ordinal),
         keys.EXPIRING: keys.expiring(1, run.ordinal),
         keys.ENDED: keys.ended(1, run.ordinal),
+        keys.STALE: insight_keys.stale(RunState.ACTIVE, 1, run.ordinal),
+        keys.BY_ERROR: insight_keys.by_error(bytes(16), archived=False, ordinal=run.ordinal),
     }
 
 
@@ -194,7 +202,10 @@ def test_other_rows_that_are_left_over_are_found(subject: Subject) -> None:
         keys.DUE: (keys.due(5, run.run_id, run.generation), b""),
         keys.HOLDING: (keys.holding(run.run_id, run.generation + 1, 1), encode_counter(1)),
         keys.STATE_COUNT: (keys.state_count(RunState.CANCELLED), encode_counter(1)),
-        keys.CHILD_COUNT: (keys.child_count(STRANGE_RUN), encode_counter(1)),
+        keys.CHILD_COUNT: (insight_keys.child_count(STRANGE_RUN, RunState.ACTIVE), encode_counter(1)),
+        keys.TAG_COUNT: (insight_keys.tag_count("none", archived=False), encode_counter(1)),
+        keys.ERROR_COUNT: (insight_keys.error_count(bytes(16), archived=True), encode_counter(1)),
+        keys.FIGURE: (insight_keys.figure(insight_keys.EVERY_RUN, Figure.DURATION, 9), encode_counter(1)),
         keys.REQUEST_BY_TIME: (keys.request_by_time(5, "", "r1"), b""),
         keys.TOMBSTONE: (keys.tombstone(run.run_id, run.generation), encode_u64(1)),
         keys.DATA: (DataKeys(run.run_id, run.generation + 1).item(ItemKind.VALUE, "k"), b""),
@@ -243,7 +254,13 @@ def test_a_record_that_says_something_else_is_found_by_what_follows(subject: Sub
     changed = records.encode_run(run._replace(tags=(*run.tags, "new")))
     found = subject.find({keys.run(run.run_id): changed})
     assert (keys.BY_TAG.name, keys.by_tag("new", archived=False, ordinal=run.ordinal)) in found
-    assert {subspace for subspace, _ in found} == {keys.BY_TAG.name, keys.POSTING.name}
+    assert (keys.TAG_COUNT.name, insight_keys.tag_count("new", archived=False)) in found
+    assert {subspace for subspace, _ in found} == {
+        keys.BY_TAG.name,
+        keys.POSTING.name,
+        keys.TAG_COUNT.name,
+        keys.FIGURE.name,
+    }
 
 
 # The stream.

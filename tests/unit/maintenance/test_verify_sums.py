@@ -1,6 +1,5 @@
 """What is compared as sums: a sound store is read once, and no difference cancels out another."""
 
-import asyncio
 from collections import Counter
 from itertools import combinations
 from typing import Any
@@ -9,32 +8,15 @@ import pytest
 
 from runindex_server.kv.api import encode_counter
 from runindex_server.maintenance.verify import postings, survey
-from runindex_server.maintenance.verify.findings import Drift
 from runindex_server.maintenance.verify.sums import RowSums, TermSums, draw_weights
 from runindex_server.schema import keys, records, terms
-from runindex_server.schema.run import DEFAULT_RUN_ID, RunId, RunState
+from runindex_server.schema.run import RunId, RunState
 from runindex_server.search.postings import BLOCK_SIZE, decode_posting, encode_posting
 from tests.support.busy_store import put_rows
+from tests.support.drifts import drifts_of, found_in
 from tests.support.search_world import World, drive, make_run
-from tests.support.tampering import collect
-
-ALWAYS = {(keys.HEADER.name, keys.STORE_HEADER), (keys.RUN.name, keys.run(DEFAULT_RUN_ID))}
-"""What a world never has."""
 
 PARENT = RunId(b"\x01" * 16)
-
-
-def drifts_of(world: World) -> list[Drift]:
-    """Return what is told of a world, but for what it never had."""
-    pieces = asyncio.run(collect(world.store))
-    return [
-        piece for piece in pieces if isinstance(piece, Drift) and (piece.subspace, piece.key) not in ALWAYS
-    ]
-
-
-def found_in(world: World) -> list[tuple[str, bytes]]:
-    """Return where it is."""
-    return [(drift.subspace, drift.key) for drift in drifts_of(world)]
 
 
 @pytest.fixture
@@ -64,13 +46,15 @@ def world_of_blocks() -> World:
             make_run(
                 number,
                 tags=("t", f"n{number}"),
-                state=states[number % 3],
                 parent=PARENT if number % 2 else None,
                 metadata={"word": f"w{number}"},
             )
             for number in numbers
         )
     )
+    for number in numbers:
+        if number % 3:
+            world.change(number, state=states[number % 3], version=2)
     world.merge()
     return world
 

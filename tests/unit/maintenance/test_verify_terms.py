@@ -7,9 +7,9 @@ from runindex_server import limits
 from runindex_server.kv.api import decode_counter, encode_counter
 from runindex_server.maintenance.verify.findings import Drift
 from runindex_server.maintenance.verify.fold import TERM_CELLS_AT_ONCE
-from runindex_server.schema import keys, records, terms
+from runindex_server.schema import insight_keys, keys, records, terms
 from runindex_server.schema.encoding import encode_u64
-from runindex_server.schema.run import DEFAULT_RUN_ID, RunId
+from runindex_server.schema.run import DEFAULT_RUN_ID, RunId, RunState
 from runindex_server.search.postings import BLOCK_SIZE, decode_posting, encode_posting
 from tests.support.busy_store import put_rows
 from tests.support.search_world import World, drive, make_run
@@ -120,6 +120,9 @@ def test_a_damaged_record_draws_no_further_drifts() -> None:
 
 def test_counts_of_children_are_exchanged() -> None:
     world = World(make_run(1, parent=PARENT), make_run(2, parent=PARENT), make_run(3, parent=OTHER))
-    counts = {keys.child_count(PARENT): encode_counter(1), keys.child_count(OTHER): encode_counter(2)}
+    counts = {
+        insight_keys.child_count(PARENT, RunState.ACTIVE): encode_counter(1),
+        insight_keys.child_count(OTHER, RunState.ACTIVE): encode_counter(2),
+    }
     drive(world.store.write(put_rows(counts)))
     assert found_in(world) == {(keys.CHILD_COUNT.name, key) for key in counts}

@@ -49,6 +49,8 @@ BARE = Run(
         FULL,
         BARE,
         FULL._replace(retention=RetentionPolicy(keep_duration_us=1)),
+        FULL._replace(is_imported=True),
+        FULL._replace(is_imported=True, retention=None),
         FULL._replace(retention=RetentionPolicy(delete_after_us=2**62), metadata=b""),
         BARE._replace(run_id=RunId(bytes(16))),
     ],

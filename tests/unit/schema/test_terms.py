@@ -13,7 +13,14 @@ from runindex_server.kv.api import VALUE_BYTES_MAX
 from runindex_server.schema import terms
 from runindex_server.schema._generated import run_record_pb2 as pb
 from runindex_server.schema.run import Run, RunId, RunState
-from runindex_server.schema.terms import EVERY_RUN, PARTIAL, TERMS_BYTES_MAX, terms_changed, terms_of
+from runindex_server.schema.terms import (
+    EVERY_RUN,
+    IMPORTED,
+    PARTIAL,
+    TERMS_BYTES_MAX,
+    terms_changed,
+    terms_of,
+)
 from runindex_server.schema.text import words
 from tests.support.search_world import make_run
 
@@ -52,6 +59,17 @@ def test_the_terms_of_a_run() -> None:
         b"mmodel.name\x00gpt",
         b"mmodel.name\x004o",
     }
+
+
+def test_an_imported_run_has_a_term_more_for_life() -> None:
+    run = make_run(is_imported=True)
+    changed = run._replace(state=RunState.COMPLETED, outcome=RunState.COMPLETED)
+
+    assert terms_of(run) - terms_of(make_run()) == {IMPORTED}
+    assert terms_changed(run, changed) == (
+        terms_of(changed) - terms_of(run),
+        terms_of(run) - terms_of(changed),
+    )
 
 
 def test_ids_are_no_terms() -> None:

@@ -100,6 +100,47 @@ def test_bounds(query: str, sure: list[int], maybe: list[int], merged: bool) -> 
     assert bounds(query, merged=merged) == (sure, maybe)
 
 
+@pytest.mark.parametrize("merged", [False, True])
+@pytest.mark.parametrize(
+    ("query", "sure", "maybe"),
+    [
+        ("created<=2026-03-01T12:00:30.123458Z", [1, 2], [1, 2, 4]),
+        ("created>2026-03-01T12:00:30.123458Z", [3, 5], [3, 4, 5]),
+        ("-created>2026-03-01T12:00:30.123458Z", [1, 2], [1, 2, 4]),
+        ("created>9999-12-31", [], [4]),
+        ("updated<=2026-03-01T12:00:30.123458Z", [], [1, 2, 4]),
+    ],
+)
+def test_imported_runs_are_checked_for_their_create_time(
+    query: str,
+    sure: list[int],
+    maybe: list[int],
+    merged: bool,  # noqa: FBT001
+) -> None:
+    world = World(*(make_run(number) for number in (1, 2, 3)))
+    world.write(make_run(4, create_us=NOW_US + 1, update_us=NOW_US + 1, is_imported=True))
+    world.write(make_run(5))
+    if merged:
+        world.merge()
+    found_sure, found_maybe = plan(query, world.snapshot()).bounds(0)
+
+    assert (list(found_sure), list(found_maybe)) == (sure, maybe)
+
+
+def test_a_store_without_imported_runs_looks_for_them_once() -> None:
+    world = World(*(make_run(number) for number in (1, 2, 3)))
+    world.merge()
+    txn, decoded = world.snapshot(), DecodedPostings()
+    counts = []
+    for _ in range(2):
+        work = Effort()
+        postings = Postings(txn, Overlay().view(txn, work), decoded, work, now_us=NOW_US)
+        plan_of(parse_query("created>2026-03-01"), include_archived=True)(postings)
+        counts.append(postings.read_count)
+
+    assert counts[1] == 0 < counts[0]
+
+
 @pytest.mark.parametrize("over", [-1, 0, 1])
 def test_a_prefix_of_very_many_terms_is_left_to_be_checked(over: int) -> None:
     count = limits.PREFIX_TERMS_MAX + over

@@ -183,6 +183,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND: there is no such document, or no such version of it is kept. `runId`, `document`."""
     ERROR_REASON_POINTER_NOT_FOUND: _ErrorReason.ValueType  # 25
     """NOT_FOUND: the document has no such place. `runId`, `document`, `pointer`."""
+    ERROR_REASON_TEMPLATE_NOT_FOUND: _ErrorReason.ValueType  # 26
+    """NOT_FOUND: there is no such template. `template`."""
     ERROR_REASON_RUN_ALREADY_EXISTS: _ErrorReason.ValueType  # 30
     """ALREADY_EXISTS: a run has this id. `runId`."""
     ERROR_REASON_INVALID_STATE_TRANSITION: _ErrorReason.ValueType  # 40
@@ -212,6 +214,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_VALUE_MISMATCH: _ErrorReason.ValueType  # 51
     """ABORTED: the state cell does not hold the expected value: read it again, then decide. `runId`,
     `cell`, `currentVersion` (0 when it was never set).
+    """
+    ERROR_REASON_TEMPLATE_VERSION_MISMATCH: _ErrorReason.ValueType  # 52
+    """ABORTED: the version of the template is not the expected one: read it again, then decide.
+    `template`, `expectedVersion`, `currentVersion` (0 when there is none).
     """
     ERROR_REASON_REQUEST_TOO_LARGE: _ErrorReason.ValueType  # 60
     """RESOURCE_EXHAUSTED: the request is larger than 1 MiB. `requestBytes`, `requestBytesMax`."""
@@ -302,6 +308,8 @@ ERROR_REASON_DOCUMENT_NOT_FOUND: ErrorReason.ValueType  # 24
 """NOT_FOUND: there is no such document, or no such version of it is kept. `runId`, `document`."""
 ERROR_REASON_POINTER_NOT_FOUND: ErrorReason.ValueType  # 25
 """NOT_FOUND: the document has no such place. `runId`, `document`, `pointer`."""
+ERROR_REASON_TEMPLATE_NOT_FOUND: ErrorReason.ValueType  # 26
+"""NOT_FOUND: there is no such template. `template`."""
 ERROR_REASON_RUN_ALREADY_EXISTS: ErrorReason.ValueType  # 30
 """ALREADY_EXISTS: a run has this id. `runId`."""
 ERROR_REASON_INVALID_STATE_TRANSITION: ErrorReason.ValueType  # 40
@@ -331,6 +339,10 @@ document that is not there).
 ERROR_REASON_VALUE_MISMATCH: ErrorReason.ValueType  # 51
 """ABORTED: the state cell does not hold the expected value: read it again, then decide. `runId`,
 `cell`, `currentVersion` (0 when it was never set).
+"""
+ERROR_REASON_TEMPLATE_VERSION_MISMATCH: ErrorReason.ValueType  # 52
+"""ABORTED: the version of the template is not the expected one: read it again, then decide.
+`template`, `expectedVersion`, `currentVersion` (0 when there is none).
 """
 ERROR_REASON_REQUEST_TOO_LARGE: ErrorReason.ValueType  # 60
 """RESOURCE_EXHAUSTED: the request is larger than 1 MiB. `requestBytes`, `requestBytesMax`."""
@@ -390,6 +402,7 @@ class Run(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     ACTIVITY_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    CLONED_FROM_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """The canonical run id. The only field of RUN_VIEW_ID_ONLY."""
@@ -411,9 +424,15 @@ class Run(_message.Message):
     """
     revision: _builtins.int
     """The store's revision at the last change of this run."""
+    cloned_from: _builtins.str
+    """The canonical id of the run from which this one was copied by CloneRun. Unset for all others. It
+    may name a run that was deleted since.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When the run was created, to the microsecond. Strictly increasing over all runs of a store."""
+        """When the run was created, to the microsecond. Strictly increasing over all runs of a store, but
+        for imported ones, which keep theirs and are listed in the order in which they came.
+        """
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
@@ -471,16 +490,21 @@ class Run(_message.Message):
         revision: _builtins.int = ...,
         activity_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        cloned_from: _builtins.str | None = ...,
         metadata: _struct_pb2.Struct | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "_parent_run_id", b"_parent_run_id", "activity_time", b"activity_time", "create_time", b"create_time", "duration", b"duration", "end_time", b"end_time", "error", b"error", "expire_time", b"expire_time", "metadata", b"metadata", "parent_run_id", b"parent_run_id", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cloned_from", b"_cloned_from", "_error", b"_error", "_parent_run_id", b"_parent_run_id", "activity_time", b"activity_time", "cloned_from", b"cloned_from", "create_time", b"create_time", "duration", b"duration", "end_time", b"end_time", "error", b"error", "expire_time", b"expire_time", "metadata", b"metadata", "parent_run_id", b"parent_run_id", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "_parent_run_id", b"_parent_run_id", "activity_time", b"activity_time", "create_time", b"create_time", "duration", b"duration", "end_time", b"end_time", "error", b"error", "expire_time", b"expire_time", "metadata", b"metadata", "outcome", b"outcome", "parent_run_id", b"parent_run_id", "revision", b"revision", "run_id", b"run_id", "state", b"state", "tags", b"tags", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cloned_from", b"_cloned_from", "_error", b"_error", "_parent_run_id", b"_parent_run_id", "activity_time", b"activity_time", "cloned_from", b"cloned_from", "create_time", b"create_time", "duration", b"duration", "end_time", b"end_time", "error", b"error", "expire_time", b"expire_time", "metadata", b"metadata", "outcome", b"outcome", "parent_run_id", b"parent_run_id", "revision", b"revision", "run_id", b"run_id", "state", b"state", "tags", b"tags", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cloned_from: _TypeAlias = _typing.Literal["cloned_from"]  # noqa: Y015
+    _WhichOneofArgType__cloned_from: _TypeAlias = _typing.Literal["_cloned_from", b"_cloned_from"]  # noqa: Y015
     _WhichOneofReturnType__error: _TypeAlias = _typing.Literal["error"]  # noqa: Y015
     _WhichOneofArgType__error: _TypeAlias = _typing.Literal["_error", b"_error"]  # noqa: Y015
     _WhichOneofReturnType__parent_run_id: _TypeAlias = _typing.Literal["parent_run_id"]  # noqa: Y015
     _WhichOneofArgType__parent_run_id: _TypeAlias = _typing.Literal["_parent_run_id", b"_parent_run_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cloned_from) -> _WhichOneofReturnType__cloned_from | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__error) -> _WhichOneofReturnType__error | None: ...
     @_typing.overload

@@ -1,21 +1,24 @@
 """Folds: two multisets compared in the memory of their cells, whatever they hold and in whatever order.
 
 An item adds its hash to the sum of its cell. Python's hash of bytes is SipHash under a key of the process. So
-cells that hold different items have different sums, but for a chance of about one in 2^52 for each. What
+cells that hold different items have different sums, but for a chance of at most one in 2^48 for each. What
 differs is then looked at item by item.
 """
 
 from typing import Final
 
+from runindex_server.schema.keys import GLOBAL_NAMESPACE
+
 TERM_CELLS: Final = 1_024
 """Cells of one block of ordinals."""
 
-PARENT_CELLS: Final = 4_096
-"""Cells of all parents."""
+COUNTER_CELLS: Final = 65_536
+"""Cells of each subspace of counters."""
 
 TERM_CELLS_AT_ONCE: Final = 32
-PARENT_CELLS_AT_ONCE: Final = 256
 """Cells that are looked at item by item in one walk. Bounds what is held of them in memory."""
+
+_TAG_AT: Final = len(GLOBAL_NAMESPACE)
 
 
 class Fold:
@@ -49,6 +52,11 @@ def block_of(cell: int) -> int:
     return cell // TERM_CELLS
 
 
-def parent_cell(parent: bytes) -> int:
-    """Return the cell of a parent."""
-    return hash(parent) % PARENT_CELLS
+def counter_cell(key: bytes) -> int:
+    """Return the cell of a counter in the global namespace. Those of a subspace follow each other."""
+    return key[_TAG_AT] * COUNTER_CELLS + hash(key) % COUNTER_CELLS
+
+
+def tag_of(cell: int) -> int:
+    """Return the tag of the subspace in which a cell of counters lies."""
+    return cell // COUNTER_CELLS

@@ -23,7 +23,7 @@ from runindex_server.maintenance.verify.walk import (
     Walk,
     each,
 )
-from runindex_server.schema import keys, records
+from runindex_server.schema import insight_keys, keys, records
 from runindex_server.schema._generated import run_record_pb2 as pb
 from runindex_server.schema.answers import decode_answer
 from runindex_server.schema.due import read_due
@@ -32,6 +32,7 @@ from runindex_server.schema.header import read_header
 from runindex_server.schema.holdings import Holding
 from runindex_server.schema.keys import KeyRange, Subspace
 from runindex_server.schema.run import DEFAULT_RUN_ID, Run, RunId
+from runindex_server.schema.templates import decode_template
 
 PHASE: Final = "index rows"
 
@@ -52,7 +53,7 @@ def read_run(key: bytes, value: bytes) -> Run | None:
     """Return the run in a row; None when the row is damaged."""
     try:
         return records.decode_run(key, value)
-    except (StoreCorrupt, ValueError, IndexError):
+    except (StoreCorrupt, ValueError, LookupError):
         return None
 
 
@@ -193,6 +194,22 @@ def _check_request_by_time(txn: ReadTxn, key: bytes, value: bytes) -> Iterator[F
         yield Finding(keys.REQUEST_BY_TIME.name, key, "No request was answered at this time under this id.")
 
 
+# Templates.
+
+
+def _check_template(_: ReadTxn, key: bytes, value: bytes) -> Iterator[Finding]:
+    """Check that a template can be read."""
+    try:
+        insight_keys.split_template(key)
+    except ValueError:
+        yield Finding(keys.TEMPLATE.name, key, NO_SUCH_KEY)
+        return
+    try:
+        decode_template(key, value)
+    except StoreCorrupt:
+        yield Finding(keys.TEMPLATE.name, key, DAMAGED)
+
+
 # Single rows.
 
 
@@ -227,6 +244,14 @@ def _check_message(
         yield Finding(subspace.name, key, DAMAGED)
 
 
+def _check_migration(txn: ReadTxn, key: bytes, value: bytes) -> Iterator[Finding]:
+    """Check that no migration is left half-done: a later one would go on from there."""
+    damage = list(_check_message(txn, key, value, subspace=keys.MIGRATION, message=pb.Migration))
+    yield from damage or [
+        Finding(keys.MIGRATION.name, key, "The store is migrated, and should have no such row.")
+    ]
+
+
 def _check_stranger(_: ReadTxn, key: bytes, __: bytes) -> Iterable[Finding]:
     """Find a row of no subspace."""
     return (Finding("none", key, NO_SUCH_KEY),)
@@ -253,6 +278,8 @@ CHECKS: Final[Mapping[Subspace, Check]] = {
     keys.REQUEST: _check_request,
     keys.REQUEST_BY_TIME: _check_request_by_time,
     keys.TOMBSTONE: _check_tombstone,
+    keys.MIGRATION: _check_migration,
+    keys.TEMPLATE: _check_template,
     **{
         subspace: partial(_check_message, subspace=subspace, message=message)
         for subspace, message in (
@@ -262,4 +289,4 @@ CHECKS: Final[Mapping[Subspace, Check]] = {
         )
     },
 }
-"""How each row of a subspace is checked. Records, their indexes, terms, counters and data are for a copy."""
+"""How each row of a subspace is checked. Records, what follows from them, histories, data are for a copy."""

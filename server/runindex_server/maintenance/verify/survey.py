@@ -3,7 +3,6 @@
 Index rows, search terms and counters are held against that.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from google.protobuf.message import DecodeError
@@ -11,12 +10,13 @@ from pyroaring import BitMap
 
 from runindex_server.kv.api import ReadTxn
 from runindex_server.maintenance.verify.findings import Finding
-from runindex_server.maintenance.verify.fold import Fold, parent_cell
+from runindex_server.maintenance.verify.fold import Fold, counter_cell
 from runindex_server.maintenance.verify.rows import PHASE, read_run
 from runindex_server.maintenance.verify.sums import RowSums, TermSums, draw_weights
 from runindex_server.maintenance.verify.walk import DAMAGED, Row, Walk, each
 from runindex_server.schema import keys, records
 from runindex_server.schema._generated import run_record_pb2 as pb
+from runindex_server.schema.counters import counters_of
 from runindex_server.schema.derive import rows_of
 from runindex_server.schema.run import Run, RunState, RunView
 from runindex_server.schema.terms import terms_of
@@ -26,17 +26,17 @@ from runindex_server.search.postings import split_ordinal
 class Survey:
     """What the records come to.
 
-    What a damaged record said cannot be known. As far as index rows lead to it they are believed, so that it
-    is told once and draws no further drifts after it.
+    What a damaged record said cannot be known. It is told once, and draws no further drifts after it: rows
+    that lead to it are believed, and so is what counters count beyond what can be read.
 
     Attributes:
         rows: The rows that follow from them.
         terms: Each term with each run that has it.
         weights: Of the runs in `terms`.
-        states: Runs by state.
-        children: Each parent, once for each child.
-        unknown: By block of ordinals, the offsets of runs with a damaged record.
-        believed: By parent, children with a damaged record.
+        counters: The counters that follow from them.
+        changed: How many runs have left the state in which they were created.
+        damaged: The runs with a damaged record.
+        unknown: By block of ordinals, the offsets of those.
     """
 
     def __init__(self) -> None:
@@ -44,18 +44,16 @@ class Survey:
         self.rows = RowSums()
         self.weights = draw_weights()
         self.terms = TermSums(self.weights)
-        self.states: Counter[int] = Counter()
-        self.children = Fold()
+        self.counters = Fold()
+        self.changed = 0
+        self.damaged: set[bytes] = set()
         self.unknown: dict[int, BitMap] = {}
-        self.believed: Counter[bytes] = Counter()
-        self._damaged: set[bytes] = set()
 
     def walks(self) -> Iterator[Walk]:
         """Yield the walks that make it."""
         yield Walk(phase=PHASE, ranges=[keys.RUN.range], visit=self._visit_records)
-        if self._damaged:
-            ranges = [index.range for index in (keys.ALL_RUNS, keys.BY_STATE, keys.BY_PARENT)]
-            yield Walk(phase=PHASE, ranges=ranges, visit=each(self._believe), is_first=False)
+        if self.damaged:
+            yield Walk(phase=PHASE, ranges=[keys.ALL_RUNS.range], visit=each(self._believe), is_first=False)
 
     def _visit_records(self, txn: ReadTxn, rows: Sequence[Row]) -> Iterator[Finding]:
         """Check records by themselves, and add what they come to.
@@ -67,7 +65,7 @@ class Survey:
         for key, value in rows:
             run = read_run(key, value)
             if run is None:
-                self._damaged.add(key[len(keys.RUN.prefix) :])
+                self.damaged.add(key[len(keys.RUN.prefix) :])
                 yield Finding(keys.RUN.name, key, DAMAGED)
             else:
                 runs.append(run)
@@ -85,23 +83,20 @@ class Survey:
             self.rows.add_run(run.run_id, rows_of(run))
         for run in runs:
             self.terms.add_run(run.ordinal, terms_of(run))
-        self.states.update(run.state for run in runs)
+        self.changed += sum(run.state is not RunState.ACTIVE for run in runs)
+        # Most of them are of several runs.
+        counts: dict[bytes, int] = {}
         for run in runs:
-            if run.parent is not None:
-                self.children.add(parent_cell(run.parent), run.parent)
+            for key, count in counters_of(run).items():
+                counts[key] = counts.get(key, 0) + count
+        for key, count in counts.items():
+            self.counters.add(counter_cell(key), key, count)
 
     def _believe(self, _: ReadTxn, key: bytes, value: bytes) -> Iterator[Finding]:
-        """Add what an index row tells of a damaged record."""
-        if value in self._damaged:
-            if key.startswith(keys.ALL_RUNS.prefix):
-                block, offset = split_ordinal(keys.ordinal_of(key))
-                self.unknown.setdefault(block, BitMap()).add(offset)
-            elif key.startswith(keys.BY_STATE.prefix):
-                self.states[RunState(key[len(keys.BY_STATE.prefix)])] += 1
-            else:
-                parent = key[len(keys.BY_PARENT.prefix) :][:16]
-                self.believed[parent] += 1
-                self.children.add(parent_cell(parent), parent)
+        """Keep which terms are of a damaged record."""
+        if value in self.damaged:
+            block, offset = split_ordinal(keys.ordinal_of(key))
+            self.unknown.setdefault(block, BitMap()).add(offset)
         yield from ()
 
 

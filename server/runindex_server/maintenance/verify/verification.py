@@ -19,6 +19,7 @@ from runindex_server.maintenance.verify import rows
 from runindex_server.maintenance.verify.counters import CounterCheck
 from runindex_server.maintenance.verify.data import DataCheck
 from runindex_server.maintenance.verify.findings import Drift, Finding, Progress, Summary
+from runindex_server.maintenance.verify.history import HistoryCheck
 from runindex_server.maintenance.verify.indexes import IndexCheck
 from runindex_server.maintenance.verify.survey import Survey
 from runindex_server.maintenance.verify.terms import TermCheck
@@ -40,8 +41,9 @@ async def verify(
     """Verify a store. Read-only.
 
     In memory are the rows of one read, the changes that wait to be merged, weights of 20 MB at most, the
-    folds of `fold`, some hundred bytes for each damaged record and for each 65,536 runs, and of one run the
-    names of the streams whose rows disagree.
+    folds of `fold`, of which those of counters are 25 MB at most, `COUNTERS_AT_ONCE` counters, some hundred
+    bytes for each damaged record and for each 65,536 runs, and of one run the names of the streams whose rows
+    disagree.
 
     Args:
         store: May be written meanwhile.
@@ -86,6 +88,7 @@ def _walks_of_copy() -> Iterator[Walk]:
     survey = Survey()
     yield from survey.walks()
     yield from IndexCheck(survey).walks()
+    yield from HistoryCheck(survey).walks()
     terms = TermCheck(survey)
     yield from terms.walks()
     yield from DataCheck().walks()

@@ -87,6 +87,7 @@ class RunRecord(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     ACTIVITY_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    CLONED_FROM_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """As in `Run`."""
@@ -101,6 +102,8 @@ class RunRecord(_message.Message):
     outcome: Global___RunState.ValueType
     """As in `Run`."""
     revision: _builtins.int
+    """As in `Run`."""
+    cloned_from: _builtins.str
     """As in `Run`."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -151,16 +154,21 @@ class RunRecord(_message.Message):
         revision: _builtins.int = ...,
         activity_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        cloned_from: _builtins.str | None = ...,
         metadata: _struct_pb2.Struct | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "_parent_run_id", b"_parent_run_id", "activity_time", b"activity_time", "create_time", b"create_time", "duration", b"duration", "end_time", b"end_time", "error", b"error", "expire_time", b"expire_time", "metadata", b"metadata", "parent_run_id", b"parent_run_id", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cloned_from", b"_cloned_from", "_error", b"_error", "_parent_run_id", b"_parent_run_id", "activity_time", b"activity_time", "cloned_from", b"cloned_from", "create_time", b"create_time", "duration", b"duration", "end_time", b"end_time", "error", b"error", "expire_time", b"expire_time", "metadata", b"metadata", "parent_run_id", b"parent_run_id", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "_parent_run_id", b"_parent_run_id", "activity_time", b"activity_time", "create_time", b"create_time", "duration", b"duration", "end_time", b"end_time", "error", b"error", "expire_time", b"expire_time", "metadata", b"metadata", "outcome", b"outcome", "parent_run_id", b"parent_run_id", "revision", b"revision", "run_id", b"run_id", "state", b"state", "tags", b"tags", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cloned_from", b"_cloned_from", "_error", b"_error", "_parent_run_id", b"_parent_run_id", "activity_time", b"activity_time", "cloned_from", b"cloned_from", "create_time", b"create_time", "duration", b"duration", "end_time", b"end_time", "error", b"error", "expire_time", b"expire_time", "metadata", b"metadata", "outcome", b"outcome", "parent_run_id", b"parent_run_id", "revision", b"revision", "run_id", b"run_id", "state", b"state", "tags", b"tags", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cloned_from: _TypeAlias = _typing.Literal["cloned_from"]  # noqa: Y015
+    _WhichOneofArgType__cloned_from: _TypeAlias = _typing.Literal["_cloned_from", b"_cloned_from"]  # noqa: Y015
     _WhichOneofReturnType__error: _TypeAlias = _typing.Literal["error"]  # noqa: Y015
     _WhichOneofArgType__error: _TypeAlias = _typing.Literal["_error", b"_error"]  # noqa: Y015
     _WhichOneofReturnType__parent_run_id: _TypeAlias = _typing.Literal["parent_run_id"]  # noqa: Y015
     _WhichOneofArgType__parent_run_id: _TypeAlias = _typing.Literal["_parent_run_id", b"_parent_run_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cloned_from) -> _WhichOneofReturnType__cloned_from | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__error) -> _WhichOneofReturnType__error | None: ...
     @_typing.overload
@@ -199,7 +207,9 @@ class ReservedMetadata(_message.Message):
     VALUES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def values(self) -> _containers.ScalarMap[_builtins.str, _builtins.bytes]:
-        """Values by reserved key. `_strata_retention` holds a RetentionPolicy."""
+        """Values by reserved key. `_strata_retention` holds a RetentionPolicy; `_strata_imported`, which is
+        empty, marks a run that came with a bundle.
+        """
 
     def __init__(
         self,
@@ -305,14 +315,14 @@ class RequestAnswer(_message.Message):
     digest: _builtins.bytes
     """The digest of the canonical request: 16 bytes."""
     run_id: _builtins.bytes
-    """The run that was created or changed: 16 bytes."""
+    """The run that was created or changed: 16 bytes; empty when it was a template."""
     version: _builtins.int
-    """The version in the answer: of the run, or of what it holds."""
+    """The version in the answer: of the run, of what it holds, or of a template."""
     revision: _builtins.int
     """The revision in the answer."""
     update_time_us: _builtins.int
-    """The time in the answer, in microseconds: the run's `update_time` (for a create its
-    `create_time`), or when data was written.
+    """The time in the answer, in microseconds: the `update_time` of the run or the template (for a run
+    that was created its `create_time`), or when data was written.
     """
     answer_time_us: _builtins.int
     """When the answer was given, in microseconds: from then on it is kept for the time promised."""
@@ -609,3 +619,109 @@ class Compaction(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Compaction: _TypeAlias = Compaction  # noqa: Y015
+
+@_typing.final
+class Transition(_message.Message):
+    """A change of a run's state."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_STATE_FIELD_NUMBER: _builtins.int
+    TO_STATE_FIELD_NUMBER: _builtins.int
+    TIME_US_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    from_state: Global___RunState.ValueType
+    """The state before it; unspecified where it is not known."""
+    to_state: Global___RunState.ValueType
+    """The state after it."""
+    time_us: _builtins.int
+    """When it was made, in microseconds."""
+    actor: _builtins.str
+    """Who made it; empty where it is not known."""
+    def __init__(
+        self,
+        *,
+        from_state: Global___RunState.ValueType = ...,
+        to_state: Global___RunState.ValueType = ...,
+        time_us: _builtins.int = ...,
+        actor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "from_state", b"from_state", "time_us", b"time_us", "to_state", b"to_state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Transition: _TypeAlias = Transition  # noqa: Y015
+
+@_typing.final
+class Template(_message.Message):
+    """A template of runs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TAGS_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    RETENTION_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_US_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_US_FIELD_NUMBER: _builtins.int
+    metadata: _builtins.bytes
+    """The wire form of `google.protobuf.Struct`; empty for none."""
+    version: _builtins.int
+    """How often it has been written."""
+    create_time_us: _builtins.int
+    """When it was first written, in microseconds."""
+    update_time_us: _builtins.int
+    """When it was last changed, in microseconds."""
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As `Run.tags`."""
+
+    @_builtins.property
+    def retention(self) -> Global___RetentionPolicy:
+        """The policy of the runs; unset for none of their own."""
+
+    def __init__(
+        self,
+        *,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        metadata: _builtins.bytes = ...,
+        retention: Global___RetentionPolicy | None = ...,
+        version: _builtins.int = ...,
+        create_time_us: _builtins.int = ...,
+        update_time_us: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["retention", b"retention"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time_us", b"create_time_us", "metadata", b"metadata", "retention", b"retention", "tags", b"tags", "update_time_us", b"update_time_us", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Template: _TypeAlias = Template  # noqa: Y015
+
+@_typing.final
+class Migration(_message.Message):
+    """How far a migration has come."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    THROUGH_RUN_ID_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """The store's revision when it began. A migration that finds another one begins again."""
+    through_run_id: _builtins.bytes
+    """The run through which it has got: 16 bytes; empty at the beginning."""
+    def __init__(
+        self,
+        *,
+        revision: _builtins.int = ...,
+        through_run_id: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision", "through_run_id", b"through_run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Migration: _TypeAlias = Migration  # noqa: Y015

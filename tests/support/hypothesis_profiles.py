@@ -1,4 +1,4 @@
-"""How hard the property tests try: a profile of Hypothesis, chosen by RUNINDEX_HYPOTHESIS_PROFILE."""
+"""How hard property tests try: a profile of Hypothesis, chosen by RUNINDEX_HYPOTHESIS_PROFILE."""
 
 import os
 

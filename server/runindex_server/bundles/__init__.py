@@ -1,0 +1,1 @@
+"""Bundles: archives of runs that one store makes and another one takes in. `docs/reference/bundles.md`."""

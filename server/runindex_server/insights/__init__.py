@@ -1,0 +1,1 @@
+"""What many runs come to: figures, histories, trees, tags, stale runs, errors."""
