@@ -16,7 +16,7 @@ from runindex_server.schema import insight_keys, keys, records
 from runindex_server.schema._generated import run_record_pb2 as pb
 from runindex_server.schema.data_keys import ItemKind
 from runindex_server.schema.run import DEFAULT_RUN_ID, KEEP_ALL, RetentionPolicy, RunId
-from tests.support.clock import HOUR_US, SECOND_US, ManualClock
+from tests.support.clock import HOUR_US, SECOND_US, START_US, ManualClock
 from tests.support.search_world import encoded
 
 Rows = Mapping[bytes, bytes | None]
@@ -63,7 +63,8 @@ class BusyStore:
         self.ids.pop()
         await self.store.write(put_rows({s.prefix: sealed(s.prefix, m) for s, m in ROW_OF_NO_MESSAGE}))
         template = insight_keys.template("a name")
-        await self.store.write(put_rows({template: sealed(template, pb.Template(tags=["t"], version=1))}))
+        written = pb.Template(tags=["t"], version=1, create_time_us=START_US, update_time_us=START_US)
+        await self.store.write(put_rows({template: sealed(template, written)}))
 
     async def create(self, number: int) -> RunId:
         """Create a run."""
