@@ -62,6 +62,18 @@ cov: setup ## Run all tests, and tell which branches none of them takes
 	$(BIN)/coverage run -m pytest $(TESTS)
 	$(BIN)/coverage report
 
+# Each client's folder, and the tool without which it is left out.
+CLIENTS := go:go typescript:npm java:mvn
+
+.PHONY: clients
+clients: setup ## Check the clients in other languages; one whose tool is absent is skipped, in CI none
+	@for client in $(CLIENTS); do \
+		folder=clients/$${client%%:*}; \
+		if command -v $${client##*:} > /dev/null; then $(MAKE) --no-print-directory -C $$folder check; \
+		elif [[ -n "$${CI:-}" ]]; then echo "$$folder: there is no $${client##*:}"; exit 1; \
+		else echo "$$folder: skipped, there is no $${client##*:}"; fi; \
+	done
+
 .PHONY: bench
 bench: setup ## Measure all methods beside an empty call, on 10,000 runs (five minutes)
 	@$(BIN)/python -m benchmarks.bench

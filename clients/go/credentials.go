@@ -1,0 +1,82 @@
+package runindex
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+)
+
+var errTokenInClear = errors.New("a token is not sent to another machine without TLS: " +
+	"set RUNINDEX_TLS_CA, or dial with WithCAFile or WithTLS")
+
+// credentials returns how calls are protected, and who makes them.
+func (s *settings) credentials(address string) ([]grpc.DialOption, error) {
+	config := s.tls
+	if config == nil && s.caFile != "" {
+		roots, err := readRoots(s.caFile)
+		if err != nil {
+			return nil, err
+		}
+		config = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	}
+	transport := insecure.NewCredentials()
+	if config != nil {
+		transport = credentials.NewTLS(config)
+	}
+	options := []grpc.DialOption{grpc.WithTransportCredentials(transport)}
+	if s.token == "" {
+		return options, nil
+	}
+	if config == nil && !isLocal(address) {
+		return nil, errTokenInClear
+	}
+	return append(options, grpc.WithPerRPCCredentials(bearer{s.token, config != nil})), nil
+}
+
+func readRoots(path string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no certificate in PEM", path)
+	}
+	return roots, nil
+}
+
+// isLocal tells whether what is sent to an address stays on this machine.
+func isLocal(address string) bool {
+	if strings.HasPrefix(address, "unix:") {
+		return true
+	}
+	// What follows the scheme and the authority of a target such as dns:///localhost:50051.
+	address = address[strings.LastIndex(address, "/")+1:]
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		host = address
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// bearer sends a token with each call.
+type bearer struct {
+	token  string
+	secure bool
+}
+
+func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	return map[string]string{"authorization": "Bearer " + b.token}, nil
+}
+
+func (b bearer) RequireTransportSecurity() bool { return b.secure }
