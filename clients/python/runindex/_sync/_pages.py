@@ -1,0 +1,88 @@
+# Made by `scripts/gen_sync_client.py` of `_async/_pages.py`, where changes are made.
+"""Collections that page by themselves."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Final, Generic, TypeVar
+
+from runindex._types import Page, PageRequest, Run
+
+T = TypeVar("T")
+
+PAGE_SIZE: Final = 100
+
+Fetch = Callable[[PageRequest], Page[T]]
+"""Reads a page."""
+
+
+class Items(Generic[T]):
+    """A collection that is read while it is iterated over, page by page, and from the beginning each time.
+
+    Nothing is called before the first item is asked for. It has no length: `count` of the client, where there
+    is one, costs less than to read all.
+    """
+
+    def __init__(self, fetch: Fetch[T], *, limit: int | None, page_size: int | None) -> None:
+        """Prepare.
+
+        Args:
+            fetch: Reads a page.
+            limit: How many items there are at most; None for all.
+            page_size: How many items a page holds at most; None for 100.
+
+        Raises:
+            ValueError: The limit is negative, or the page size less than 1.
+        """
+        if limit is not None and limit < 0:
+            msg = f"limit is {limit}; it must not be negative"
+            raise ValueError(msg)
+        if page_size is not None and page_size < 1:
+            msg = f"page_size is {page_size}; it must be at least 1"
+            raise ValueError(msg)
+        self._fetch = fetch
+        self._limit = limit
+        self._page_size = page_size or PAGE_SIZE
+
+    def pages(self) -> Iterator[Page[T]]:
+        """Yield the pages; the last one is cut to what is left of the limit."""
+        token = ""
+        left = self._limit
+        while left is None or left > 0:
+            size = self._page_size if left is None else min(self._page_size, left)
+            page = self._fetch(PageRequest(token, size, ids_only=False))
+            yield page
+            token = page.next_page_token
+            if not token:
+                return
+            if left is not None:
+                left -= len(page.items)
+
+    def __iter__(self) -> Iterator[T]:
+        for page in self.pages():
+            yield from page.items
+
+    def first(self) -> T | None:
+        """Return the first item; None when there is none."""
+        token = ""
+        while self._limit != 0:
+            page = self._fetch(PageRequest(token, 1, ids_only=False))
+            if page.items:
+                return page.items[0]
+            token = page.next_page_token
+            if not token:
+                break
+        return None
+
+
+class Runs(Items[Run]):
+    """Runs that are read while they are iterated over, page by page."""
+
+    def ids(self) -> Items[str]:
+        """Return the ids alone, which costs less to read."""
+
+        def fetch(request: PageRequest) -> Page[str]:
+            page = self._fetch(replace(request, ids_only=True))
+            ids = tuple(run.run_id for run in page.items)
+            return Page(ids, page.next_page_token, page.revision, page.truncated)
+
+        return Items(fetch, limit=self._limit, page_size=self._page_size)
