@@ -22,6 +22,7 @@ from benchmarks.cases_write import Pools
 from benchmarks.figures import Figure
 from benchmarks.measure import Row, Subject, measure
 from benchmarks.populate import populate
+from benchmarks.servers import Server
 
 RUNS: Final = 10_000
 IN_FLIGHT: Final = (1, 16)
@@ -59,9 +60,18 @@ def removed(data_dirs: Sequence[Path]) -> Iterator[Sequence[Path]]:
             shutil.rmtree(data_dir)
 
 
+def measure_methods(reads: Sequence[str], subjects: Sequence[Subject], empty: Server) -> list[Row]:
+    """Measure some reads one by one, then all writes in their groups, on servers and beside the empty one."""
+    rows: list[Row] = []
+    for names in (*((name,) for name in reads), *targets.WRITE_GROUPS):
+        for in_flight in IN_FLIGHT:
+            say(f"{', '.join(names)}: {in_flight} in flight")
+            rows += measure(names, in_flight, subjects, empty)
+    return rows
+
+
 def measure_rows(stores: Sequence[tuple[Path, int]]) -> tuple[list[Row], list[Figure]]:
     """Measure every method on some stores, reads before writes; and the sizes of the last."""
-    rows: list[Row] = []
     with ExitStack() as stack:
         empty = stack.enter_context(servers.serving_empty())
         subjects: list[Subject] = []
@@ -70,10 +80,7 @@ def measure_rows(stores: Sequence[tuple[Path, int]]) -> tuple[list[Row], list[Fi
             subjects.append(Subject(runs, server, Pools(runs)))
         runs, last = stores[-1][1], subjects[-1]
         sizes = servers.status_of(last.server).sizes
-        for names in (*((name,) for name in (*targets.READS, *targets.INSIGHTS)), *targets.WRITE_GROUPS):
-            for in_flight in IN_FLIGHT:
-                say(f"{', '.join(names)}: {in_flight} in flight")
-                rows += measure(names, in_flight, subjects, empty)
+        rows = measure_methods((*targets.READS, *targets.INSIGHTS), subjects, empty)
         private = max(accounting.private_bytes(pid, data_file=DATA_FILE) for pid in last.server.pids())
     return rows, list(figures.of_sizes(runs, sizes.used_bytes, sizes.disk_bytes, private))
 

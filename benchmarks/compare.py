@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import accounting, figures, machine, report, servers, targets
-from benchmarks.bench import IN_FLIGHT, RUNS, say
+from benchmarks.bench import RUNS, measure_methods
 from benchmarks.cases_write import Pools
-from benchmarks.measure import Row, Subject, measure
+from benchmarks.measure import Row, Subject
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PACKAGES: Final = ("server", "clients/python", ".")
@@ -71,18 +71,13 @@ def fill(data_dir: Path, environment: Mapping[str, str]) -> None:
 
 def measure_rows(checkouts: Mapping[Path, Path]) -> list[Row]:
     """Measure every method on the stores of some checkouts, reads before writes."""
-    rows: list[Row] = []
     with ExitStack() as stack:
         empty = stack.enter_context(servers.serving_empty())
         subjects = []
         for checkout, data_dir in checkouts.items():
             server = stack.enter_context(servers.serving(data_dir, environment=environment_of(checkout)))
             subjects.append(Subject(RUNS, server, Pools(RUNS)))
-        for names in (*((name,) for name in targets.READS), *targets.WRITE_GROUPS):
-            for in_flight in IN_FLIGHT:
-                say(f"{', '.join(names)}: {in_flight} in flight")
-                rows += measure(names, in_flight, subjects, empty)
-    return rows
+        return measure_methods(targets.READS, subjects, empty)
 
 
 def run(folder: Path, base: str) -> dict[str, Any]:
