@@ -2,26 +2,29 @@
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 from operator import itemgetter
 from typing import Final
 
+from runindex_server.errors import StoreCorrupt
 from runindex_server.kv.api import ReadTxn, decode_counters
 from runindex_server.schema import insight_keys, keys
 from runindex_server.schema.counters import SECOND_US
-from runindex_server.schema.durations import middle_us
+from runindex_server.schema.durations import buckets_of, middle_us
 from runindex_server.schema.insight_keys import EVERY_RUN, Figure, figure_part
 from runindex_server.schema.run import RunState
 
 _Figures = Mapping[bytes, int]
 """Counters of a scope, each by what stands behind the scope in its key."""
 
+_BucketAt = Callable[[int], int]
+"""Finds the bucket of the run at a rank, from 1 for the shortest."""
+
 _PART_OF: Final = itemgetter(slice(-3, None))
 _SECONDS: Final = figure_part(Figure.SECONDS)
 _MICROSECONDS: Final = figure_part(Figure.MICROSECONDS)
-_FIRST_BUCKET: Final = figure_part(Figure.DURATION)
 _STATES: Final = {state: figure_part(Figure.STATE, state) for state in RunState}
 _OUTCOMES: Final = {
     state: figure_part(Figure.OUTCOME, state)
@@ -109,12 +112,16 @@ def get_run_stats(txn: ReadTxn, tag: str | None, intervals: Intervals | None) ->
         txn: The snapshot.
         tag: Which runs; None for all.
         intervals: Of which intervals to tell them, too; None for none, and with a tag.
+
+    Raises:
+        StoreCorrupt: Of the runs that have finished, not all are in a bucket.
     """
-    figures = _read(txn, EVERY_RUN if tag is None else insight_keys.tag_scope(tag))
+    scope = EVERY_RUN if tag is None else insight_keys.tag_scope(tag)
+    figures = _figures(list(txn.scan(*insight_keys.figures_range(scope))))
     told, together = ([], None) if intervals is None else _intervals(txn, intervals)
     return Stats(
         by_state=_by_state(txn) if tag is None else _counts(figures, _STATES),
-        finished=_finished(figures),
+        finished=_finished(figures, _by_group(txn, scope, figures)),
         intervals=told,
         intervals_finished=together,
     )
@@ -123,11 +130,6 @@ def get_run_stats(txn: ReadTxn, tag: str | None, intervals: Intervals | None) ->
 def _by_state(txn: ReadTxn) -> Mapping[RunState, int]:
     """Return how many runs there are in each state."""
     return {state: txn.get_counter(keys.state_count(state)) for state in RunState}
-
-
-def _read(txn: ReadTxn, scope: bytes) -> _Figures:
-    """Return the counters of a scope."""
-    return _figures(list(txn.scan(*insight_keys.figures_range(scope))))
 
 
 def _figures(rows: Sequence[tuple[bytes, bytes]]) -> _Figures:
@@ -142,17 +144,17 @@ def _figures(rows: Sequence[tuple[bytes, bytes]]) -> _Figures:
 def _intervals(txn: ReadTxn, intervals: Intervals) -> tuple[list[Interval], Finished]:
     """Return the runs that finished in each interval, and those of all of them."""
     numbers = range(intervals.first, intervals.first + intervals.number)
-    finished = dict.fromkeys(numbers, _finished({}))
+    finished = dict.fromkeys(numbers, _finished({}, _by_bucket({})))
     total: Counter[bytes] = Counter()
     rows = txn.scan(*insight_keys.intervals_range(intervals.width_us, intervals.first, intervals.number))
     for number, of_interval in groupby(rows, key=_interval_of_row):
         figures = _figures(list(of_interval))
-        finished[number] = _finished(figures)
+        finished[number] = _finished(figures, _by_bucket(figures))
         total.update(figures)
     told = [
         Interval(start_us=number * intervals.width_us, finished=each) for number, each in finished.items()
     ]
-    return told, _finished(total)
+    return told, _finished(total, _by_bucket(total))
 
 
 def _interval_of_row(row: tuple[bytes, bytes]) -> int:
@@ -165,31 +167,60 @@ def _counts(figures: _Figures, parts: Mapping[RunState, bytes]) -> Mapping[RunSt
     return {state: figures.get(part, 0) for state, part in parts.items()}
 
 
-def _finished(figures: _Figures) -> Finished:
+def _finished(figures: _Figures, bucket_at: _BucketAt) -> Finished:
     """Return what counters tell of finished runs."""
-    return Finished(by_outcome=_counts(figures, _OUTCOMES), durations=_durations(figures))
+    by_outcome = _counts(figures, _OUTCOMES)
+    return Finished(by_outcome=by_outcome, durations=_durations(figures, sum(by_outcome.values()), bucket_at))
 
 
-def _durations(figures: _Figures) -> Durations | None:
-    """Return how long runs took; None when there is none."""
-    parts = sorted(figures)
-    # Of all kinds the last: bucket by bucket, the shortest first.
-    parts = parts[bisect_left(parts, _FIRST_BUCKET) :]
-    if not parts:
+def _durations(figures: _Figures, count: int, bucket_at: _BucketAt) -> Durations | None:
+    """Return how long runs took, so many of them; None when there is none."""
+    if not count:
         return None
-    standings = list(accumulate(map(figures.__getitem__, parts)))
-    count = standings[-1]
-
-    def percentile_us(percent: int) -> int:
-        # The nearest rank: the first at which so many of a hundred stand, or before.
-        rank = -(-percent * count // 100)
-        _, bucket = insight_keys.split_figure_part(parts[bisect_left(standings, rank)])
-        return middle_us(bucket)
-
     total_us = figures.get(_SECONDS, 0) * SECOND_US + figures.get(_MICROSECONDS, 0)
+    # The nearest ranks: the first at which so many of a hundred stand, or before.
+    ranks = (-(-percent * count // 100) for percent in (50, 90, 99))
+    p50_us, p90_us, p99_us = (middle_us(bucket_at(rank)) for rank in ranks)
     return Durations(
-        mean_us=(2 * total_us + count) // (2 * count),
-        p50_us=percentile_us(50),
-        p90_us=percentile_us(90),
-        p99_us=percentile_us(99),
+        mean_us=(2 * total_us + count) // (2 * count), p50_us=p50_us, p90_us=p90_us, p99_us=p99_us
     )
+
+
+class _Ranking:
+    """Runs in the order of their durations, as far as counters of a kind tell them apart."""
+
+    def __init__(self, figures: _Figures, kind: Figure) -> None:
+        """Take the counters of a kind: bucket by bucket, or group by group, the shortest first."""
+        self._parts = sorted(part for part in figures if part[0] == kind)
+        self._standings = list(accumulate(map(figures.__getitem__, self._parts)))
+
+    def find(self, rank: int) -> tuple[int, int]:
+        """Return in which bucket or group a rank lies, and the rank in there.
+
+        Raises:
+            StoreCorrupt: There are not so many runs.
+        """
+        at = bisect_left(self._standings, rank)
+        if at == len(self._standings):
+            raise StoreCorrupt(f"rank {rank} lies in no counter of durations")
+        _, index = insight_keys.split_figure_part(self._parts[at])
+        return index, rank - (self._standings[at - 1] if at else 0)
+
+
+def _by_bucket(figures: _Figures) -> _BucketAt:
+    """Return how to find a rank's bucket where the counters of all buckets are at hand."""
+    buckets = _Ranking(figures, Figure.DURATION)
+    return lambda rank: buckets.find(rank)[0]
+
+
+def _by_group(txn: ReadTxn, scope: bytes, figures: _Figures) -> _BucketAt:
+    """Return how to find a rank's bucket where the counters of all groups are at hand."""
+    groups = _Ranking(figures, Figure.DURATION_GROUP)
+
+    def bucket_at(rank: int) -> int:
+        group, rank_in_group = groups.find(rank)
+        buckets = buckets_of(group)
+        rows = txn.scan(*insight_keys.durations_range(scope, buckets), limit=len(buckets))
+        return _by_bucket(_figures(list(rows)))(rank_in_group)
+
+    return bucket_at

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from runindex_server.schema import insight_keys, keys
-from runindex_server.schema.durations import bucket_of
+from runindex_server.schema.durations import bucket_of, group_of
 from runindex_server.schema.error_text import error_digest
 from runindex_server.schema.insight_keys import DAY_US, EVERY_RUN, HOUR_US, Figure
 from runindex_server.schema.keys import Subspace
@@ -50,20 +50,26 @@ def _of_end(run: Run) -> Mapping[bytes, int]:
         return {}
     duration_us = run.end_us - run.create_us
     seconds, micros = divmod(duration_us, SECOND_US)
-    scopes = [
-        EVERY_RUN,
-        *map(insight_keys.tag_scope, run.tags),
-        insight_keys.interval_scope(HOUR_US, run.end_us),
-        insight_keys.interval_scope(DAY_US, run.end_us),
-    ]
+    bucket = bucket_of(duration_us)
     figures = {
         insight_keys.figure_part(Figure.OUTCOME, run.outcome): 1,
         insight_keys.figure_part(Figure.SECONDS): seconds,
         insight_keys.figure_part(Figure.MICROSECONDS): micros,
-        insight_keys.figure_part(Figure.DURATION, bucket_of(duration_us)): 1,
+        insight_keys.figure_part(Figure.DURATION, bucket): 1,
     }
-    prefixes = [keys.FIGURE.prefix + scope for scope in scopes]
-    return {prefix + part: count for part, count in figures.items() if count for prefix in prefixes}
+    at_any_time = [
+        keys.FIGURE.prefix + scope for scope in (EVERY_RUN, *map(insight_keys.tag_scope, run.tags))
+    ]
+    prefixes = [
+        *at_any_time,
+        keys.FIGURE.prefix + insight_keys.interval_scope(HOUR_US, run.end_us),
+        keys.FIGURE.prefix + insight_keys.interval_scope(DAY_US, run.end_us),
+    ]
+    counts = {prefix + part: count for part, count in figures.items() if count for prefix in prefixes}
+    # Hours and days are read whole: what lies in some of them is added up from their buckets.
+    group = insight_keys.figure_part(Figure.DURATION_GROUP, group_of(bucket))
+    counts.update((prefix + group, 1) for prefix in at_any_time)
+    return counts
 
 
 COUNTINGS: Final = (

@@ -48,15 +48,16 @@ class Figure(IntEnum):
     """What a figure counts. Stored by number.
 
     STATE and OUTCOME are runs, by the number of the state; SECONDS and MICROSECONDS the durations of finished
-    runs added up, in whole seconds and what is beyond those; DURATION finished runs, by the bucket of their
-    duration.
+    runs added up, in whole seconds and what is beyond those; DURATION_GROUP and DURATION finished runs, by
+    the group of buckets and by the bucket of their duration.
     """
 
     STATE = 1
     OUTCOME = 2
     SECONDS = 3
     MICROSECONDS = 4
-    DURATION = 5
+    DURATION_GROUP = 5
+    DURATION = 6
 
 
 @lru_cache(TAGS_REMEMBERED)
@@ -81,8 +82,13 @@ def figure_part(kind: Figure, index: int = 0) -> bytes:
 
 
 def figures_range(scope: bytes) -> KeyRange:
-    """Return the figures of a scope, kind by kind, by index."""
-    return prefix_range(keys.FIGURE.prefix + scope)
+    """Return the figures of a scope, kind by kind, by index: all but those by bucket, which come last."""
+    return KeyRange(keys.FIGURE.prefix + scope, figure(scope, Figure.DURATION))
+
+
+def durations_range(scope: bytes, buckets: range) -> KeyRange:
+    """Return the figures by bucket of a scope, of buckets that follow each other."""
+    return KeyRange(*(figure(scope, Figure.DURATION, bound) for bound in (buckets.start, buckets.stop)))
 
 
 def intervals_range(interval_us: int, first: int, number: int) -> KeyRange:

@@ -12,6 +12,7 @@ from runindex_server.insights.tree import TreeRequest, get_run_tree
 from runindex_server.kv.api import ReadTxn, WriteTxn
 from runindex_server.kv.memory_store import MemoryStore
 from runindex_server.schema.derive import write_run
+from runindex_server.schema.durations import bucket_of, group_of
 from runindex_server.schema.insight_keys import DAY_US, HOUR_US
 from runindex_server.schema.run import Run, RunId, RunState, RunView
 from tests.support.clock import START_US, ManualClock
@@ -68,8 +69,13 @@ def worlds() -> tuple[World, World]:
 
 
 DAY = START_US // DAY_US
-OF_ALL = 1 + 1 + 1 + 7
-"""One outcome, seconds, microseconds, and the buckets of all that have finished."""
+OUTCOME: Any = {"state": RunState.COMPLETED, "outcome": RunState.COMPLETED}
+TOLD = 1 + 1 + 1
+"""One outcome, seconds, and microseconds."""
+OF_ALL = TOLD + 6 + 3
+"""The groups of the buckets of all that have finished, and a bucket for each percentile."""
+OF_INTERVAL = TOLD + 7
+"""All buckets of those that finished in it."""
 
 
 @pytest.mark.parametrize(
@@ -78,9 +84,9 @@ OF_ALL = 1 + 1 + 1 + 7
         (None, None, COUNTERS + OF_ALL),
         ("t", None, 1 + OF_ALL),
         ("absent", None, 0),
-        (None, Intervals(width_us=DAY_US, first=DAY - 100, number=200), COUNTERS + 2 * OF_ALL),
-        (None, Intervals(width_us=HOUR_US, first=DAY * 24, number=24), COUNTERS + 4 * OF_ALL),
-        (None, Intervals(width_us=HOUR_US, first=DAY * 24 + 1, number=1), COUNTERS + 2 * OF_ALL),
+        (None, Intervals(width_us=DAY_US, first=DAY - 100, number=200), COUNTERS + OF_ALL + OF_INTERVAL),
+        (None, Intervals(width_us=HOUR_US, first=DAY * 24, number=24), COUNTERS + OF_ALL + 3 * OF_INTERVAL),
+        (None, Intervals(width_us=HOUR_US, first=DAY * 24 + 1, number=1), COUNTERS + OF_ALL + OF_INTERVAL),
         (None, Intervals(width_us=HOUR_US, first=DAY * 24 + 3, number=400), COUNTERS + OF_ALL),
     ],
 )
@@ -90,6 +96,24 @@ def test_figures_cost_as_many_rows_as_there_are_durations(
     costs = {world.rows(lambda txn: get_run_stats(txn, tag, intervals)) for world in worlds}
 
     assert costs == {rows}
+
+
+@pytest.mark.parametrize("tag", [None, "t"])
+def test_figures_of_all_durations_cost_hardly_more(tag: str | None) -> None:
+    """Nearly every bucket from a microsecond to two seconds is in use; few of them are read."""
+    durations_us = [
+        low + part * low // 64 for low in (1 << power for power in range(6, 21)) for part in range(64)
+    ]
+    runs = [
+        make_run(number, **OUTCOME, create_us=START_US - took_us, end_us=START_US, tags=("t",))
+        for number, took_us in enumerate(durations_us, start=1)
+    ]
+    world = World(runs)
+
+    groups = len({group_of(bucket_of(took_us)) for took_us in durations_us})
+    assert (len(durations_us), groups) == (960, 60)
+    counters = COUNTERS if tag is None else 1
+    assert world.rows(lambda txn: get_run_stats(txn, tag, None)) == counters + TOLD + groups + 3 * 16
 
 
 @pytest.mark.parametrize(("size", "rows"), [(1, 1), (2, 2), (3, 3), (9, 5), (10, 5), (100, 5)])

@@ -153,7 +153,7 @@ STRANGE: Final = {
     "scope of a tag with a rest": FIGURE_OF + insight_keys.tag_scope("tag") + b"x" + PART,
     "short hour": FIGURE_OF + insight_keys.interval_scope(HOUR_US, START_US)[:-1] + PART,
     "strange interval": FIGURE_OF + b"\x04" + insight_keys.interval_scope(DAY_US, START_US)[1:] + PART,
-    "strange figure": FIGURE_OF + EVERY_RUN + b"\x06\x00\x00",
+    "strange figure": FIGURE_OF + EVERY_RUN + b"\x07\x00\x00",
     "short figure": FIGURE_OF + b"\x01",
     "nothing": FIGURE_OF,
 }

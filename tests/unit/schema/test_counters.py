@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from runindex_server.schema import insight_keys, keys
 from runindex_server.schema.counters import COUNTED, COUNTINGS, counter_changes, counters_of
-from runindex_server.schema.durations import bucket_of
+from runindex_server.schema.durations import bucket_of, group_of
 from runindex_server.schema.error_text import error_digest
 from runindex_server.schema.insight_keys import DAY_US, EVERY_RUN, HOUR_US, Figure, figure, tag_scope
 from runindex_server.schema.run import FINISHED, Run, RunId, RunState
@@ -53,8 +53,12 @@ def test_the_counters_of_a_run_with_all_that_is_counted() -> None:
             (Figure.DURATION, bucket_of(took_us), 1),
         )
     }
+    of_groups = {
+        figure(scope, Figure.DURATION_GROUP, group_of(bucket_of(took_us))): 1
+        for scope in (EVERY_RUN, tag_scope("a"), tag_scope("b"))
+    }
 
-    assert counters_of(run) == of_end | {
+    assert counters_of(run) == of_end | of_groups | {
         keys.state_count(RunState.ARCHIVED): 1,
         insight_keys.child_count(PARENT, RunState.ARCHIVED): 1,
         insight_keys.tag_count("a", archived=True): 1,
@@ -114,7 +118,7 @@ def test_a_tag_that_begins_another_has_figures_of_its_own() -> None:
     start, end = insight_keys.figures_range(tag_scope("a"))
     for tag in ("aa", "a ", "b", "\U0010ffff", "a\U0010ffff"):
         assert not start <= figure(tag_scope(tag), Figure.STATE, RunState.ACTIVE) < end
-    assert start <= figure(tag_scope("a"), Figure.DURATION, 65_535) < end
+    assert start <= figure(tag_scope("a"), Figure.DURATION_GROUP, 65_535) < end
 
 
 def test_figures_are_told_apart() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from runindex_server.schema.durations import bucket_of, middle_us
+from runindex_server.schema.durations import bucket_of, buckets_of, group_of, middle_us
 from runindex_server.schema.run import TIME_US_MAX
 
 DURATION_US_MAX = 2**58
@@ -61,3 +61,12 @@ def test_each_power_of_two_has_64_buckets(power: int) -> None:
     assert [bucket_of(start_us) for start_us in starts_us] == list(range(first, first + 65))
     assert [bucket_of(start_us - 1) for start_us in starts_us] == list(range(first - 1, first + 64))
     assert all(low < middle_us(bucket_of(low)) < high for low, high in pairwise(starts_us) if width_us > 2)
+
+
+def test_a_bucket_is_in_one_group_and_groups_follow_each_other() -> None:
+    last = group_of(bucket_of(DURATION_US_MAX))
+    buckets = [bucket for group in range(last + 1) for bucket in buckets_of(group)]
+
+    assert buckets == list(range(len(buckets)))
+    assert all(bucket in buckets_of(group_of(bucket)) for bucket in buckets)
+    assert bucket_of(DURATION_US_MAX) in buckets
