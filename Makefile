@@ -66,7 +66,8 @@ cov: setup ## Run all tests, and tell which branches none of them takes
 CLIENTS := go:go typescript:npm java:mvn
 
 .PHONY: clients
-clients: setup ## Check the clients in other languages; one whose tool is absent is skipped, in CI none
+clients: setup ## Hold the clients in all languages to the conformance suite; in CI none is skipped
+	$(BIN)/pytest -q --numprocesses=auto --dist=worksteal tests/clients/conformance
 	@for client in $(CLIENTS); do \
 		folder=clients/$${client%%:*}; \
 		if command -v $${client##*:} > /dev/null; then $(MAKE) --no-print-directory -C $$folder check; \
