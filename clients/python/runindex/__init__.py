@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from runindex._async._client import AsyncClient
     from runindex._async._data import AsyncRunData
     from runindex._async._insights import AsyncInsights
+    from runindex._async._maintenance import AsyncMaintenance
     from runindex._async._pages import AsyncItems, AsyncRuns
     from runindex._async._templates import AsyncTemplates
+    from runindex._async._work import AsyncWork
     from runindex._current import current_run
     from runindex._data_types import Appended, Event, EventCount, Item, Written
     from runindex._draft import INHERIT
@@ -86,22 +88,42 @@ if TYPE_CHECKING:
         Transition,
         TreeNode,
     )
+    from runindex._maintenance_types import (
+        Backlog,
+        Backup,
+        BackupProgress,
+        ClockJump,
+        CompactedRun,
+        CompactionSummary,
+        Drift,
+        RetentionStatus,
+        StoreIdentity,
+        StoreReaders,
+        StoreSizes,
+        StoreStatus,
+        VerifyProgress,
+        VerifySummary,
+    )
     from runindex._retry import RetryPolicy
     from runindex._sync._active_run import ActiveRun
     from runindex._sync._client import Client
     from runindex._sync._data import RunData
     from runindex._sync._insights import Insights
+    from runindex._sync._maintenance import Maintenance
     from runindex._sync._pages import Items, Runs
     from runindex._sync._templates import Templates
+    from runindex._sync._work import Work
     from runindex._types import (
         MISSING,
         Change,
+        Counts,
         DeleteAfter,
         DeleteReceipt,
         KeepAll,
         KeepFor,
         KeepLatest,
         Page,
+        Retention,
         Run,
         RunState,
     )
@@ -117,12 +139,21 @@ __all__ = [
     "AsyncClient",
     "AsyncInsights",
     "AsyncItems",
+    "AsyncMaintenance",
     "AsyncRunData",
     "AsyncRuns",
     "AsyncTemplates",
+    "AsyncWork",
+    "Backlog",
+    "Backup",
+    "BackupProgress",
     "Change",
     "Client",
+    "ClockJump",
     "CommitOutcomeUnknown",
+    "CompactedRun",
+    "CompactionSummary",
+    "Counts",
     "Created",
     "DataLoss",
     "DeadlineExceeded",
@@ -130,6 +161,7 @@ __all__ = [
     "DeleteAfter",
     "DeleteReceipt",
     "DocumentNotFound",
+    "Drift",
     "Durations",
     "ErrorGroup",
     "Event",
@@ -154,6 +186,7 @@ __all__ = [
     "KeepFor",
     "KeepLatest",
     "LimitExceeded",
+    "Maintenance",
     "NotExecuted",
     "NotFound",
     "Page",
@@ -164,6 +197,8 @@ __all__ = [
     "RequestTooLarge",
     "ReservedMetadataKey",
     "ResourceExhausted",
+    "Retention",
+    "RetentionStatus",
     "RetryPolicy",
     "Run",
     "RunAlreadyExists",
@@ -176,6 +211,10 @@ __all__ = [
     "RunTree",
     "Runs",
     "StateNotFound",
+    "StoreIdentity",
+    "StoreReaders",
+    "StoreSizes",
+    "StoreStatus",
     "TagCount",
     "TagOrder",
     "Template",
@@ -188,7 +227,10 @@ __all__ = [
     "Unavailable",
     "ValueMismatch",
     "ValueNotFound",
+    "VerifyProgress",
+    "VerifySummary",
     "VersionMismatch",
+    "Work",
     "Written",
     "current_run",
 ]
@@ -198,11 +240,13 @@ _HOMES: Final = {
     "runindex._async._client": ("AsyncClient",),
     "runindex._async._data": ("AsyncRunData",),
     "runindex._async._insights": ("AsyncInsights",),
+    "runindex._async._maintenance": ("AsyncMaintenance",),
     "runindex._async._pages": (
         "AsyncItems",
         "AsyncRuns",
     ),
     "runindex._async._templates": ("AsyncTemplates",),
+    "runindex._async._work": ("AsyncWork",),
     "runindex._current": ("current_run",),
     "runindex._data_types": (
         "Appended",
@@ -268,25 +312,45 @@ _HOMES: Final = {
         "Transition",
         "TreeNode",
     ),
+    "runindex._maintenance_types": (
+        "Backlog",
+        "Backup",
+        "BackupProgress",
+        "ClockJump",
+        "CompactedRun",
+        "CompactionSummary",
+        "Drift",
+        "RetentionStatus",
+        "StoreIdentity",
+        "StoreReaders",
+        "StoreSizes",
+        "StoreStatus",
+        "VerifyProgress",
+        "VerifySummary",
+    ),
     "runindex._retry": ("RetryPolicy",),
     "runindex._sync._active_run": ("ActiveRun",),
     "runindex._sync._client": ("Client",),
     "runindex._sync._data": ("RunData",),
     "runindex._sync._insights": ("Insights",),
+    "runindex._sync._maintenance": ("Maintenance",),
     "runindex._sync._pages": (
         "Items",
         "Runs",
     ),
     "runindex._sync._templates": ("Templates",),
+    "runindex._sync._work": ("Work",),
     "runindex._types": (
         "MISSING",
         "Change",
+        "Counts",
         "DeleteAfter",
         "DeleteReceipt",
         "KeepAll",
         "KeepFor",
         "KeepLatest",
         "Page",
+        "Retention",
         "Run",
         "RunState",
     ),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
@@ -23,6 +23,8 @@ from runindex._types import (
     RunState,
 )
 from runindex.v1 import run_index_pb2 as pb
+
+T = TypeVar("T")
 
 STATES: Final[Mapping[pb.RunState.ValueType, RunState]] = {
     pb.RUN_STATE_ACTIVE: RunState.ACTIVE,
@@ -200,13 +202,8 @@ def retention_of(policy: pb.RetentionPolicy) -> Retention:
             return KeepAll()
 
 
-class RunsResponse(Protocol):
-    """What the responses of all lists of runs have."""
-
-    @property
-    def runs(self) -> Iterable[pb.Run]:
-        """The runs."""
-        ...
+class PageResponse(Protocol):
+    """What the responses of all lists have, beside their items."""
 
     @property
     def next_page_token(self) -> str:
@@ -217,6 +214,20 @@ class RunsResponse(Protocol):
     def revision(self) -> int:
         """The store's revision."""
         ...
+
+
+class RunsResponse(PageResponse, Protocol):
+    """What the responses of all lists of runs have."""
+
+    @property
+    def runs(self) -> Iterable[pb.Run]:
+        """The runs."""
+        ...
+
+
+def page_of(items: Iterable[T], response: PageResponse) -> Page[T]:
+    """Return the page that items of a response are."""
+    return Page(tuple(items), response.next_page_token, response.revision)
 
 
 def runs_page_of(response: RunsResponse) -> Page[Run]:

@@ -56,6 +56,13 @@ BY_REASON: Final[Mapping[str, type[RunIndexError]]] = {
     "NOT_EXECUTED": errors.NotExecuted,
 }
 
+TLS_FAULTS: Final[Mapping[str, str]] = {
+    "CERTIFICATE_VERIFY_FAILED": "tls_ca (RUNINDEX_TLS_CA) does not vouch for the server's certificate",
+    "Hostname Verification Check failed": "the server's certificate is for another name than the address has",
+    "WRONG_VERSION_NUMBER": "the server speaks no TLS, which tls_ca (RUNINDEX_TLS_CA) asks for",
+}
+"""What is wrong with a connection, by what gRPC says of it among other things."""
+
 
 def error_of(fault: grpc.RpcError) -> RunIndexError:
     """Return what a failed call was refused with.
@@ -74,7 +81,14 @@ def error_of(fault: grpc.RpcError) -> RunIndexError:
     retry_after = retry.retry_delay.ToTimedelta() if retry.HasField("retry_delay") else None
     metadata = dict(info.metadata) if ours else {}
     kind = BY_REASON.get(reason) or BY_CODE.get(code, RunIndexError)
-    return kind(code, reason, call.details() or "", metadata, retry_after)
+    details = call.details() or ""
+    return kind(code, reason, details if info.reason else _cause_in(details), metadata, retry_after)
+
+
+def _cause_in(details: str) -> str:
+    """Return what gRPC itself says of a call, behind the cause where it is known."""
+    causes = [f"{cause} ({details})" for sign, cause in TLS_FAULTS.items() if sign in details]
+    return causes[0] if causes else details
 
 
 def _status_of(trailing: Iterable[tuple[str, bytes]] | None) -> status_pb2.Status:

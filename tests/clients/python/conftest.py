@@ -7,7 +7,7 @@ import pytest
 
 from runindex import AsyncClient, Client
 from tests.clients.python.drive import Driven, Driver
-from tests.clients.python.faulty import Answer, FaultyServer
+from tests.clients.python.faulty import FaultyServer, faulty_servers
 from tests.support.server import LoopThread, RunningServer
 
 
@@ -71,12 +71,5 @@ def client(connect: Callable[..., Any], server: RunningServer) -> Any:
 @pytest.fixture
 def faulty() -> Iterator[Callable[..., FaultyServer]]:
     """Return what starts servers that answer as they are told; they are stopped after the test."""
-    servers: list[FaultyServer] = []
-
-    def start(*answers: Answer) -> FaultyServer:
-        servers.append(FaultyServer(answers))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.stop()
+    with faulty_servers() as start:
+        yield start

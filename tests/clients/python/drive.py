@@ -6,10 +6,28 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import Context, copy_context
 from typing import Any
 
-from runindex import AsyncActiveRun, AsyncClient, AsyncInsights, AsyncItems, AsyncRunData, AsyncTemplates
+from runindex import (
+    AsyncActiveRun,
+    AsyncClient,
+    AsyncInsights,
+    AsyncItems,
+    AsyncMaintenance,
+    AsyncRunData,
+    AsyncTemplates,
+    AsyncWork,
+)
 from tests.support.server import LoopThread
 
-DRIVEN = (AsyncActiveRun, AsyncClient, AsyncInsights, AsyncItems, AsyncRunData, AsyncTemplates)
+DRIVEN = (
+    AsyncActiveRun,
+    AsyncClient,
+    AsyncInsights,
+    AsyncItems,
+    AsyncMaintenance,
+    AsyncRunData,
+    AsyncTemplates,
+    AsyncWork,
+)
 
 
 class Driver:

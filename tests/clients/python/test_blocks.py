@@ -52,6 +52,9 @@ def test_a_clean_block_closes_its_run(client: Any) -> None:
         (SystemExit(0), RunState.COMPLETED, None),
         (SystemExit(3), RunState.FAILED, "SystemExit: 3"),
         (SystemExit("usage"), RunState.FAILED, "SystemExit: usage"),
+        (SystemExit(130), RunState.CANCELLED, None),
+        (SystemExit(143), RunState.CANCELLED, None),
+        (BaseExceptionGroup("", [KeyboardInterrupt(), SystemExit(143)]), RunState.CANCELLED, None),
     ],
     ids=repr,
 )

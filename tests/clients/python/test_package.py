@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import runindex
-from runindex.v1 import insights_pb2, run_data_pb2, run_index_pb2, templates_pb2
+from runindex.v1 import insights_pb2, maintenance_pb2, run_data_pb2, run_index_pb2, templates_pb2
 from scripts import gen_sync_client
 from tests.support.repository import ROOT
 from tests.support.server import RunningServer
@@ -49,12 +49,12 @@ def test_every_method_of_the_contract_is_called() -> None:
     text = "".join(path.read_text() for path in (SOURCE / "_async").glob("*.py"))
     methods = {
         method.name
-        for module in (insights_pb2, run_data_pb2, run_index_pb2, templates_pb2)
+        for module in (insights_pb2, maintenance_pb2, run_data_pb2, run_index_pb2, templates_pb2)
         for service in module.DESCRIPTOR.services_by_name.values()
         for method in service.methods
     }
 
-    assert {name for name in methods if f"pb.{name}Request(" not in text} == set()
+    assert {name for name in methods if not re.search(rf"\bpb\.{name}Request\b", text)} == set()
 
 
 @pytest.mark.parametrize("name", runindex.__all__)
@@ -70,6 +70,15 @@ def test_other_names_are_not() -> None:
 
 def test_the_package_alone_loads_no_grpc() -> None:
     done = run_python("import sys, runindex; sys.exit('grpc' in sys.modules)")
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_client_loads_what_operators_need_when_it_is_needed() -> None:
+    module = "runindex._sync._maintenance"
+    code = f"import sys, runindex; runindex.Client(); sys.exit({module!r} in sys.modules)"
+
+    done = run_python(code)
 
     assert done.returncode == 0, done.stderr
 
@@ -102,5 +111,5 @@ def test_the_examples_of_the_readme_run(
         example(code, server)
         said.append(capsys.readouterr().out)
 
-    assert len(examples) == 4
+    assert len(examples) == 5
     assert [text for text in said if text] == printed

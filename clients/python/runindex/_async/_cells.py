@@ -3,13 +3,13 @@
 from typing import TypeVar
 
 from runindex._async._calls import AsyncCaller
-from runindex._async._pages import AsyncItems
-from runindex._convert import page_fields
+from runindex._async._pages import AsyncItems, fetching
+from runindex._convert import page_fields, page_of
 from runindex._convert_data import cell_item, document_item, written_of
 from runindex._data_types import Item, Value, Written
 from runindex._errors import DocumentNotFound, PointerNotFound, StateNotFound
 from runindex._metadata import data_value_of, json_value_of
-from runindex._types import MISSING, Json, Missing, Page, PageRequest
+from runindex._types import MISSING, Json, Missing
 from runindex.v1 import run_data_pb2 as pb
 
 D = TypeVar("D")
@@ -114,18 +114,14 @@ class AsyncCells:
         page_size: int | None = None,
     ) -> AsyncItems[Item]:
         """Return the state cells, by the bytes of their names, with their values or without."""
-
-        async def fetch(page: PageRequest) -> Page[Item]:
-            response = await self._calls.unary(
-                lambda: pb.ListStatesRequest(
-                    run_id=self.run_id, prefix=prefix, names_only=not with_values, **page_fields(page)
-                ),
-                pb.ListStatesResponse,
-            )
-            return Page(
-                tuple(cell_item(item) for item in response.items), response.next_page_token, response.revision
-            )
-
+        fetch = fetching(
+            self._calls,
+            lambda page: pb.ListStatesRequest(
+                run_id=self.run_id, prefix=prefix, names_only=not with_values, **page_fields(page)
+            ),
+            pb.ListStatesResponse,
+            lambda answer: page_of(map(cell_item, answer.items), answer),
+        )
         return AsyncItems(fetch, limit=limit, page_size=page_size)
 
     async def set_document(
@@ -268,15 +264,12 @@ class AsyncCells:
         page_size: int | None = None,
     ) -> AsyncItems[Item]:
         """Return the JSON documents, by the bytes of their names, with their values or without."""
-
-        async def fetch(page: PageRequest) -> Page[Item]:
-            response = await self._calls.unary(
-                lambda: pb.ListDocumentsRequest(
-                    run_id=self.run_id, prefix=prefix, names_only=not with_values, **page_fields(page)
-                ),
-                pb.ListDocumentsResponse,
-            )
-            items = tuple(document_item(item) for item in response.items)
-            return Page(items, response.next_page_token, response.revision)
-
+        fetch = fetching(
+            self._calls,
+            lambda page: pb.ListDocumentsRequest(
+                run_id=self.run_id, prefix=prefix, names_only=not with_values, **page_fields(page)
+            ),
+            pb.ListDocumentsResponse,
+            lambda answer: page_of(map(document_item, answer.items), answer),
+        )
         return AsyncItems(fetch, limit=limit, page_size=page_size)

@@ -5,7 +5,7 @@ import functools
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
 from runindex._async._active_run import AsyncActiveRun
 from runindex._async._calls import AsyncCalls, Sleep
@@ -19,6 +19,9 @@ from runindex._options import TIMEOUT_S, options_of
 from runindex._retry import RETRIES, RetryPolicy
 from runindex._tracked import MARK, name_of, require_coroutine_function
 from runindex._types import Json, RunRef, id_of
+
+if TYPE_CHECKING:
+    from runindex._async._maintenance import AsyncMaintenance
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,7 +52,8 @@ class AsyncClient(AsyncChanges, AsyncQueries):
 
         Args:
             address: Where the server listens, as gRPC names it; else RUNINDEX_ADDRESS, or 127.0.0.1:50051.
-            token: Sent with each call as a bearer token; else RUNINDEX_TOKEN, or none.
+            token: Sent with each call as a bearer token, over TLS or to this machine only; else
+                RUNINDEX_TOKEN, or none.
             tls_ca: A file of the certificates to trust, in PEM; else RUNINDEX_TLS_CA, or a connection
                 without TLS.
             timeout_s: How long a call may take with its retries, in seconds.
@@ -58,7 +62,8 @@ class AsyncClient(AsyncChanges, AsyncQueries):
 
         Raises:
             OSError: The file of certificates cannot be read.
-            ValueError: `timeout_s` is not more than zero, or `retries` is negative.
+            ValueError: `timeout_s` is not more than zero, or `retries` is negative; the file holds no
+                certificate; or there is a token for another machine, and no TLS.
         """
         options = options_of(address, token=token, tls_ca=tls_ca, timeout_s=timeout_s, retries=retries)
         super().__init__(AsyncCalls(options, sleep))
@@ -69,6 +74,13 @@ class AsyncClient(AsyncChanges, AsyncQueries):
     def address(self) -> str:
         """Where the server listens."""
         return self._calls.address
+
+    @property
+    def maintenance(self) -> "AsyncMaintenance":
+        """What operators do with the store."""
+        from runindex._async._maintenance import AsyncMaintenance  # noqa: PLC0415  # Few need it at their start.
+
+        return AsyncMaintenance(self._calls)
 
     async def __aenter__(self) -> Self:
         return self
@@ -102,9 +114,11 @@ class AsyncClient(AsyncChanges, AsyncQueries):
 
         A clean end closes it. An exception fails it with its text, and goes on; KeyboardInterrupt,
         asyncio.CancelledError and GeneratorExit cancel it, and so does a group of nothing else; SystemExit
-        closes it when its code says success, and fails it otherwise. A run that is finished, archived or
-        deleted already is left as it is, and so is one that a clean block leaves paused. Where the end cannot
-        be recorded, a clean block raises why, and an exception of the block itself gets a note of it.
+        closes it when its code says success, cancels it when that tells of SIGINT or SIGTERM (130, 143), and
+        fails it otherwise. A process that ends without raising, by a signal that it does not handle or by
+        `os._exit`, leaves its runs ACTIVE. A run that is finished, archived or deleted already is left as it
+        is, and so is one that a clean block leaves paused. Where the end cannot be recorded, a clean block
+        raises why, and an exception of the block itself gets a note of it.
 
         Args:
             tags: As in `create`.

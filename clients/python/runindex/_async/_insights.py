@@ -4,11 +4,12 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from runindex._async._calls import AsyncCaller
-from runindex._async._pages import AsyncItems, AsyncRuns
+from runindex._async._pages import AsyncItems, AsyncRuns, fetching
 from runindex._convert import (
     duration_of,
     numbers_of,
     page_fields,
+    page_of,
     runs_fields,
     runs_page_of,
     timestamp_of,
@@ -24,7 +25,7 @@ from runindex._convert_data import (
     tree_of,
 )
 from runindex._insight_types import ErrorGroup, Interval, RunStats, RunTree, TagCount, TagOrder, Transition
-from runindex._types import Page, PageRequest, Run, RunRef, RunState, id_of
+from runindex._types import RunRef, RunState, id_of
 from runindex.v1 import insights_pb2 as pb
 
 
@@ -72,15 +73,12 @@ class AsyncInsights:
         self, run: RunRef, *, limit: int | None = None, page_size: int | None = None
     ) -> AsyncItems[Transition]:
         """Return the transitions of a run, oldest first: its creation, and each change of its state."""
-
-        async def fetch(page: PageRequest) -> Page[Transition]:
-            response = await self._calls.unary(
-                lambda: pb.GetRunHistoryRequest(run_id=id_of(run), **page_fields(page)),
-                pb.GetRunHistoryResponse,
-            )
-            rows = tuple(transition_of(row) for row in response.transitions)
-            return Page(rows, response.next_page_token, response.revision)
-
+        fetch = fetching(
+            self._calls,
+            lambda page: pb.GetRunHistoryRequest(run_id=id_of(run), **page_fields(page)),
+            pb.GetRunHistoryResponse,
+            lambda answer: page_of(map(transition_of, answer.transitions), answer),
+        )
         return AsyncItems(fetch, limit=limit, page_size=page_size)
 
     async def tree(
@@ -140,17 +138,14 @@ class AsyncInsights:
             ValueError: There is no such order.
         """
         ordered = TAG_ORDERS[TagOrder(order.upper())]
-
-        async def fetch(page: PageRequest) -> Page[TagCount]:
-            response = await self._calls.unary(
-                lambda: pb.ListTagsRequest(
-                    prefix=prefix, order=ordered, include_archived=include_archived, **page_fields(page)
-                ),
-                pb.ListTagsResponse,
-            )
-            rows = tuple(tag_count_of(row) for row in response.tags)
-            return Page(rows, response.next_page_token, response.revision)
-
+        fetch = fetching(
+            self._calls,
+            lambda page: pb.ListTagsRequest(
+                prefix=prefix, order=ordered, include_archived=include_archived, **page_fields(page)
+            ),
+            pb.ListTagsResponse,
+            lambda answer: page_of(map(tag_count_of, answer.tags), answer),
+        )
         return AsyncItems(fetch, limit=limit, page_size=page_size)
 
     def stale(
@@ -175,18 +170,16 @@ class AsyncInsights:
             ValueError: There is no such state.
         """
         wanted = numbers_of(states)
-
-        async def fetch(page: PageRequest) -> Page[Run]:
-            response = await self._calls.unary(
-                lambda: pb.ListStaleRunsRequest(
-                    idle_for=duration_of(idle_for),
-                    states=wanted,
-                    **runs_fields(page, with_metadata=with_metadata),
-                ),
-                pb.ListStaleRunsResponse,
-            )
-            return runs_page_of(response)
-
+        fetch = fetching(
+            self._calls,
+            lambda page: pb.ListStaleRunsRequest(
+                idle_for=duration_of(idle_for),
+                states=wanted,
+                **runs_fields(page, with_metadata=with_metadata),
+            ),
+            pb.ListStaleRunsResponse,
+            runs_page_of,
+        )
         return AsyncRuns(fetch, limit=limit, page_size=page_size)
 
     def errors(
@@ -205,15 +198,12 @@ class AsyncInsights:
             page_size: How many to read at a time, 100 when None, at most 1,000.
             with_metadata: Whether to read the examples' metadata, too.
         """
-
-        async def fetch(page: PageRequest) -> Page[ErrorGroup]:
-            response = await self._calls.unary(
-                lambda: pb.ListErrorsRequest(
-                    include_archived=include_archived, **runs_fields(page, with_metadata=with_metadata)
-                ),
-                pb.ListErrorsResponse,
-            )
-            groups = tuple(error_group_of(group) for group in response.errors)
-            return Page(groups, response.next_page_token, response.revision)
-
+        fetch = fetching(
+            self._calls,
+            lambda page: pb.ListErrorsRequest(
+                include_archived=include_archived, **runs_fields(page, with_metadata=with_metadata)
+            ),
+            pb.ListErrorsResponse,
+            lambda answer: page_of(map(error_group_of, answer.errors), answer),
+        )
         return AsyncItems(fetch, limit=limit, page_size=page_size)

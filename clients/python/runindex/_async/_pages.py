@@ -4,14 +4,39 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Final, Generic, TypeVar
 
+from google.protobuf.message import Message
+
+from runindex._async._calls import AsyncCaller
 from runindex._types import Page, PageRequest, Run
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Message)
 
 PAGE_SIZE: Final = 100
 
 AsyncFetch = Callable[[PageRequest], Awaitable[Page[T]]]
 """Reads a page."""
+
+
+def fetching(
+    calls: AsyncCaller,
+    build: Callable[[PageRequest], Message],
+    response: type[R],
+    read: Callable[[R], Page[T]],
+) -> AsyncFetch[T]:
+    """Return what reads a page by one call.
+
+    Args:
+        calls: Makes the call.
+        build: Makes the request for a page.
+        response: The type of the response.
+        read: Returns the page that a response is.
+    """
+
+    async def fetch(page: PageRequest) -> Page[T]:
+        return read(await calls.unary(lambda: build(page), response))
+
+    return fetch
 
 
 class AsyncItems(Generic[T]):

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import TypeVar, overload
 
 from runindex._async._calls import AsyncCalls
-from runindex._async._pages import AsyncFetch, AsyncRuns
+from runindex._async._pages import AsyncFetch, AsyncRuns, fetching
 from runindex._convert import (
     counts_of,
     numbers_of,
@@ -19,8 +19,6 @@ from runindex._types import (
     MISSING,
     Counts,
     Missing,
-    Page,
-    PageRequest,
     Retention,
     Run,
     RunRef,
@@ -180,40 +178,39 @@ class AsyncQueries:
         return AsyncRuns(fetch, limit=limit, page_size=page_size)
 
     def _with_tag(self, tag: str, *, include_archived: bool, with_metadata: bool) -> AsyncFetch[Run]:
-        async def fetch(page: PageRequest) -> Page[Run]:
-            fields = runs_fields(page, with_metadata=with_metadata)
-            response = await self._calls.unary(
-                lambda: pb.QueryRunsByTagRequest(tag=tag, include_archived=include_archived, **fields),
-                pb.QueryRunsByTagResponse,
-            )
-            return runs_page_of(response)
-
-        return fetch
+        return fetching(
+            self._calls,
+            lambda page: pb.QueryRunsByTagRequest(
+                tag=tag, include_archived=include_archived, **runs_fields(page, with_metadata=with_metadata)
+            ),
+            pb.QueryRunsByTagResponse,
+            runs_page_of,
+        )
 
     def _in_state(self, state: pb.RunState.ValueType, *, with_metadata: bool) -> AsyncFetch[Run]:
-        async def fetch(page: PageRequest) -> Page[Run]:
-            fields = runs_fields(page, with_metadata=with_metadata)
-            response = await self._calls.unary(
-                lambda: pb.QueryRunsByStateRequest(state=state, **fields), pb.QueryRunsByStateResponse
-            )
-            return runs_page_of(response)
-
-        return fetch
+        return fetching(
+            self._calls,
+            lambda page: pb.QueryRunsByStateRequest(
+                state=state, **runs_fields(page, with_metadata=with_metadata)
+            ),
+            pb.QueryRunsByStateResponse,
+            runs_page_of,
+        )
 
     def _listed(
         self, states: list[pb.RunState.ValueType], *, include_archived: bool, skip: int, with_metadata: bool
     ) -> AsyncFetch[Run]:
-        async def fetch(page: PageRequest) -> Page[Run]:
-            fields = runs_fields(page, with_metadata=with_metadata)
-            if not page.page_token:
-                fields["skip"] = skip
-            response = await self._calls.unary(
-                lambda: pb.ListRunsRequest(states=states, include_archived=include_archived, **fields),
-                pb.ListRunsResponse,
-            )
-            return runs_page_of(response)
-
-        return fetch
+        return fetching(
+            self._calls,
+            lambda page: pb.ListRunsRequest(
+                states=states,
+                include_archived=include_archived,
+                skip=0 if page.page_token else skip,
+                **runs_fields(page, with_metadata=with_metadata),
+            ),
+            pb.ListRunsResponse,
+            runs_page_of,
+        )
 
     def search(
         self,
@@ -234,16 +231,16 @@ class AsyncQueries:
             page_size: How many to read at a time, 100 when None, at most 1,000.
             with_metadata: Whether to read their metadata, too.
         """
-
-        async def fetch(page: PageRequest) -> Page[Run]:
-            fields = runs_fields(page, with_metadata=with_metadata)
-            return runs_page_of(
-                await self._calls.unary(
-                    lambda: pb.SearchRunsRequest(query=query, include_archived=include_archived, **fields),
-                    pb.SearchRunsResponse,
-                )
-            )
-
+        fetch = fetching(
+            self._calls,
+            lambda page: pb.SearchRunsRequest(
+                query=query,
+                include_archived=include_archived,
+                **runs_fields(page, with_metadata=with_metadata),
+            ),
+            pb.SearchRunsResponse,
+            runs_page_of,
+        )
         return AsyncRuns(fetch, limit=limit, page_size=page_size)
 
     def children(
@@ -264,16 +261,14 @@ class AsyncQueries:
             page_size: How many to read at a time, 100 when None, at most 1,000.
             with_metadata: Whether to read their metadata, too.
         """
-
-        async def fetch(page: PageRequest) -> Page[Run]:
-            fields = runs_fields(page, with_metadata=with_metadata)
-            return runs_page_of(
-                await self._calls.unary(
-                    lambda: pb.GetChildRunsRequest(
-                        run_id=id_of(run), include_archived=include_archived, **fields
-                    ),
-                    pb.GetChildRunsResponse,
-                )
-            )
-
+        fetch = fetching(
+            self._calls,
+            lambda page: pb.GetChildRunsRequest(
+                run_id=id_of(run),
+                include_archived=include_archived,
+                **runs_fields(page, with_metadata=with_metadata),
+            ),
+            pb.GetChildRunsResponse,
+            runs_page_of,
+        )
         return AsyncRuns(fetch, limit=limit, page_size=page_size)

@@ -4,15 +4,16 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
-from typing import Any, Final, Protocol, TypeVar
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any, Final, Generic, Protocol, Self, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
-from runindex._errors import DeadlineExceeded, Unavailable
+from runindex._errors import DeadlineExceeded, RunIndexError, Unavailable
 from runindex._methods import give_request_id, path_of
-from runindex._options import CHANNEL_OPTIONS, Options
+from runindex._options import Options
 from runindex._refusals import error_of
 from runindex._retry import Attempts
 
@@ -85,13 +86,48 @@ class Calls:
                     request, timeout=attempts.remaining_s(), metadata=self._options.call_metadata()
                 )
             except grpc.RpcError as fault:
-                refusal = error_of(fault)
-                pause_s = attempts.pause_after(refusal)
-                if pause_s is None:
-                    raise refusal from None
-                self._sleep(pause_s)
+                self._pause(attempts, error_of(fault))
             else:
                 return answer
+
+    def stream(self, request: Message, response: type[R]) -> "Stream[R]":
+        """Return a call for a block, which answers by a stream; it is made when that is iterated over.
+
+        Args:
+            request: The request.
+            response: The type of the responses.
+        """
+        return Stream(self, request, response)
+
+    def responses(self, stream: "Stream[R]") -> Iterator[R]:
+        """Yield the responses of a stream; it is made again only while nothing has come.
+
+        Raises:
+            RuntimeError: The client is closed.
+            RunIndexError: It was refused, or broke off.
+        """
+        method = self._method(stream.request, stream.response, streamed=True)
+        attempts = Attempts(self._options.policy, self._options.timeout_s)
+        is_answered = False
+        while True:
+            stream.call = method(stream.request, metadata=self._options.call_metadata())
+            try:
+                for response in stream.call:
+                    is_answered = True
+                    yield response
+            except grpc.RpcError as fault:
+                if is_answered:
+                    raise error_of(fault) from None
+                self._pause(attempts, error_of(fault))
+            else:
+                return
+
+    def _pause(self, attempts: Attempts, refusal: RunIndexError) -> None:
+        """Wait for the next attempt; raise why the last one failed if there is none."""
+        pause_s = attempts.pause_after(refusal)
+        if pause_s is None:
+            raise refusal from None
+        self._sleep(pause_s)
 
     def rest(self) -> None:
         """Make no calls for a while that the program can do without."""
@@ -109,7 +145,9 @@ class Calls:
         if channel is not None:
             channel.close()
 
-    def _method(self, request: Message, response: type[Message]) -> Callable[..., Any]:
+    def _method(
+        self, request: Message, response: type[Message], *, streamed: bool = False
+    ) -> Callable[..., Any]:
         """Return what makes a call, on a connection that is opened if there is none."""
         path = path_of(request.DESCRIPTOR)
         with self._lock:
@@ -120,7 +158,8 @@ class Calls:
                 self._channel = self._connect()
                 self._methods = {}
             if path not in self._methods:
-                self._methods[path] = self._channel.unary_unary(
+                make = self._channel.unary_stream if streamed else self._channel.unary_unary
+                self._methods[path] = make(
                     path,
                     request_serializer=type(request).SerializeToString,
                     response_deserializer=response.FromString,
@@ -128,10 +167,42 @@ class Calls:
             return self._methods[path]
 
     def _connect(self) -> grpc.Channel:
-        credentials = self._options.credentials()
+        credentials, options = self._options.credentials(), self._options.channel_options()
         if credentials is None:
-            return grpc.insecure_channel(self.address, options=CHANNEL_OPTIONS)
-        return grpc.secure_channel(self.address, credentials, options=CHANNEL_OPTIONS)
+            return grpc.insecure_channel(self.address, options=options)
+        return grpc.secure_channel(self.address, credentials, options=options)
+
+
+class Stream(Generic[R]):
+    """A call that answers by a stream, for a block: whatever ends the block ends the call.
+
+    Attributes:
+        request: Its request.
+        response: The type of its responses.
+        call: What gRPC calls it; None before it is made.
+    """
+
+    def __init__(self, calls: Calls, request: Message, response: type[R]) -> None:
+        """Prepare a call of a client."""
+        self.request = request
+        self.response = response
+        self.call: Any = None
+        self._calls = calls
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.call is not None:
+            self.call.cancel()
+
+    def __iter__(self) -> Iterator[R]:
+        return self._calls.responses(self)
 
 
 class SparedCalls:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
 from runindex._draft import INHERIT, Draft, Inherit
 from runindex._options import TIMEOUT_S, options_of
@@ -20,6 +20,9 @@ from runindex._sync._queries import Queries
 from runindex._sync._templates import Templates
 from runindex._tracked import MARK, name_of, require_plain_function
 from runindex._types import Json, RunRef, id_of
+
+if TYPE_CHECKING:
+    from runindex._sync._maintenance import Maintenance
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,7 +53,8 @@ class Client(Changes, Queries):
 
         Args:
             address: Where the server listens, as gRPC names it; else RUNINDEX_ADDRESS, or 127.0.0.1:50051.
-            token: Sent with each call as a bearer token; else RUNINDEX_TOKEN, or none.
+            token: Sent with each call as a bearer token, over TLS or to this machine only; else
+                RUNINDEX_TOKEN, or none.
             tls_ca: A file of the certificates to trust, in PEM; else RUNINDEX_TLS_CA, or a connection
                 without TLS.
             timeout_s: How long a call may take with its retries, in seconds.
@@ -59,7 +63,8 @@ class Client(Changes, Queries):
 
         Raises:
             OSError: The file of certificates cannot be read.
-            ValueError: `timeout_s` is not more than zero, or `retries` is negative.
+            ValueError: `timeout_s` is not more than zero, or `retries` is negative; the file holds no
+                certificate; or there is a token for another machine, and no TLS.
         """
         options = options_of(address, token=token, tls_ca=tls_ca, timeout_s=timeout_s, retries=retries)
         super().__init__(Calls(options, sleep))
@@ -70,6 +75,13 @@ class Client(Changes, Queries):
     def address(self) -> str:
         """Where the server listens."""
         return self._calls.address
+
+    @property
+    def maintenance(self) -> "Maintenance":
+        """What operators do with the store."""
+        from runindex._sync._maintenance import Maintenance  # noqa: PLC0415  # Few need it at their start.
+
+        return Maintenance(self._calls)
 
     def __enter__(self) -> Self:
         return self
@@ -103,9 +115,11 @@ class Client(Changes, Queries):
 
         A clean end closes it. An exception fails it with its text, and goes on; KeyboardInterrupt,
         asyncio.CancelledError and GeneratorExit cancel it, and so does a group of nothing else; SystemExit
-        closes it when its code says success, and fails it otherwise. A run that is finished, archived or
-        deleted already is left as it is, and so is one that a clean block leaves paused. Where the end cannot
-        be recorded, a clean block raises why, and an exception of the block itself gets a note of it.
+        closes it when its code says success, cancels it when that tells of SIGINT or SIGTERM (130, 143), and
+        fails it otherwise. A process that ends without raising, by a signal that it does not handle or by
+        `os._exit`, leaves its runs ACTIVE. A run that is finished, archived or deleted already is left as it
+        is, and so is one that a clean block leaves paused. Where the end cannot be recorded, a clean block
+        raises why, and an exception of the block itself gets a note of it.
 
         Args:
             tags: As in `create`.

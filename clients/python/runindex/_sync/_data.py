@@ -4,15 +4,15 @@
 from collections.abc import Iterable
 from typing import TypeVar
 
-from runindex._convert import page_fields, time_of
+from runindex._convert import page_fields, page_of, time_of
 from runindex._convert_data import event_of, key_item, written_of
 from runindex._data_types import Appended, Event, EventCount, Item, Value, Written
 from runindex._errors import ValueNotFound
 from runindex._metadata import data_value_of
 from runindex._sync._calls import Caller
 from runindex._sync._cells import Cells
-from runindex._sync._pages import Items
-from runindex._types import MISSING, Missing, Page, PageRequest
+from runindex._sync._pages import Items, fetching
+from runindex._types import MISSING, Missing
 from runindex.v1 import run_data_pb2 as pb
 
 D = TypeVar("D")
@@ -111,32 +111,24 @@ class RunData(Cells):
         page_size: int | None = None,
     ) -> Items[Item]:
         """Return the keys that hold a value, by the bytes of their names, with the values or without."""
-
-        def fetch(page: PageRequest) -> Page[Item]:
-            response = self._calls.unary(
-                lambda: pb.ListValuesRequest(
-                    run_id=self.run_id, prefix=prefix, names_only=not with_values, **page_fields(page)
-                ),
-                pb.ListValuesResponse,
-            )
-            return Page(
-                tuple(key_item(item) for item in response.items), response.next_page_token, response.revision
-            )
-
+        fetch = fetching(
+            self._calls,
+            lambda page: pb.ListValuesRequest(
+                run_id=self.run_id, prefix=prefix, names_only=not with_values, **page_fields(page)
+            ),
+            pb.ListValuesResponse,
+            lambda answer: page_of(map(key_item, answer.items), answer),
+        )
         return Items(fetch, limit=limit, page_size=page_size)
 
     def history(self, key: str, *, limit: int | None = None, page_size: int | None = None) -> Items[Item]:
         """Return the kept versions of a key, deletions among them, newest first."""
-
-        def fetch(page: PageRequest) -> Page[Item]:
-            response = self._calls.unary(
-                lambda: pb.GetValueHistoryRequest(run_id=self.run_id, key=key, **page_fields(page)),
-                pb.GetValueHistoryResponse,
-            )
-            return Page(
-                tuple(key_item(item) for item in response.items), response.next_page_token, response.revision
-            )
-
+        fetch = fetching(
+            self._calls,
+            lambda page: pb.GetValueHistoryRequest(run_id=self.run_id, key=key, **page_fields(page)),
+            pb.GetValueHistoryResponse,
+            lambda answer: page_of(map(key_item, answer.items), answer),
+        )
         return Items(fetch, limit=limit, page_size=page_size)
 
     def append(self, stream: str, *values: Value, request_id: str | None = None) -> Appended:
@@ -189,21 +181,18 @@ class RunData(Cells):
             limit: How many to return at most.
             page_size: How many to read at a time, 100 when None, at most 1,000.
         """
-
-        def fetch(page: PageRequest) -> Page[Event]:
-            response = self._calls.unary(
-                lambda: pb.ReadEventsRequest(
-                    run_id=self.run_id,
-                    stream=stream,
-                    from_sequence=from_sequence,
-                    backwards=backwards,
-                    **page_fields(page),
-                ),
-                pb.ReadEventsResponse,
-            )
-            events = tuple(event_of(event) for event in response.events)
-            return Page(events, response.next_page_token, response.revision)
-
+        fetch = fetching(
+            self._calls,
+            lambda page: pb.ReadEventsRequest(
+                run_id=self.run_id,
+                stream=stream,
+                from_sequence=from_sequence,
+                backwards=backwards,
+                **page_fields(page),
+            ),
+            pb.ReadEventsResponse,
+            lambda answer: page_of(map(event_of, answer.events), answer),
+        )
         return Items(fetch, limit=limit, page_size=page_size)
 
     def count_events(self, stream: str | None = None) -> EventCount:

@@ -8,6 +8,7 @@ from runindex._convert import (
     duration_of,
     numbers_of,
     page_fields,
+    page_of,
     runs_fields,
     runs_page_of,
     timestamp_of,
@@ -24,8 +25,8 @@ from runindex._convert_data import (
 )
 from runindex._insight_types import ErrorGroup, Interval, RunStats, RunTree, TagCount, TagOrder, Transition
 from runindex._sync._calls import Caller
-from runindex._sync._pages import Items, Runs
-from runindex._types import Page, PageRequest, Run, RunRef, RunState, id_of
+from runindex._sync._pages import Items, Runs, fetching
+from runindex._types import RunRef, RunState, id_of
 from runindex.v1 import insights_pb2 as pb
 
 
@@ -73,15 +74,12 @@ class Insights:
         self, run: RunRef, *, limit: int | None = None, page_size: int | None = None
     ) -> Items[Transition]:
         """Return the transitions of a run, oldest first: its creation, and each change of its state."""
-
-        def fetch(page: PageRequest) -> Page[Transition]:
-            response = self._calls.unary(
-                lambda: pb.GetRunHistoryRequest(run_id=id_of(run), **page_fields(page)),
-                pb.GetRunHistoryResponse,
-            )
-            rows = tuple(transition_of(row) for row in response.transitions)
-            return Page(rows, response.next_page_token, response.revision)
-
+        fetch = fetching(
+            self._calls,
+            lambda page: pb.GetRunHistoryRequest(run_id=id_of(run), **page_fields(page)),
+            pb.GetRunHistoryResponse,
+            lambda answer: page_of(map(transition_of, answer.transitions), answer),
+        )
         return Items(fetch, limit=limit, page_size=page_size)
 
     def tree(
@@ -141,17 +139,14 @@ class Insights:
             ValueError: There is no such order.
         """
         ordered = TAG_ORDERS[TagOrder(order.upper())]
-
-        def fetch(page: PageRequest) -> Page[TagCount]:
-            response = self._calls.unary(
-                lambda: pb.ListTagsRequest(
-                    prefix=prefix, order=ordered, include_archived=include_archived, **page_fields(page)
-                ),
-                pb.ListTagsResponse,
-            )
-            rows = tuple(tag_count_of(row) for row in response.tags)
-            return Page(rows, response.next_page_token, response.revision)
-
+        fetch = fetching(
+            self._calls,
+            lambda page: pb.ListTagsRequest(
+                prefix=prefix, order=ordered, include_archived=include_archived, **page_fields(page)
+            ),
+            pb.ListTagsResponse,
+            lambda answer: page_of(map(tag_count_of, answer.tags), answer),
+        )
         return Items(fetch, limit=limit, page_size=page_size)
 
     def stale(
@@ -176,18 +171,16 @@ class Insights:
             ValueError: There is no such state.
         """
         wanted = numbers_of(states)
-
-        def fetch(page: PageRequest) -> Page[Run]:
-            response = self._calls.unary(
-                lambda: pb.ListStaleRunsRequest(
-                    idle_for=duration_of(idle_for),
-                    states=wanted,
-                    **runs_fields(page, with_metadata=with_metadata),
-                ),
-                pb.ListStaleRunsResponse,
-            )
-            return runs_page_of(response)
-
+        fetch = fetching(
+            self._calls,
+            lambda page: pb.ListStaleRunsRequest(
+                idle_for=duration_of(idle_for),
+                states=wanted,
+                **runs_fields(page, with_metadata=with_metadata),
+            ),
+            pb.ListStaleRunsResponse,
+            runs_page_of,
+        )
         return Runs(fetch, limit=limit, page_size=page_size)
 
     def errors(
@@ -206,15 +199,12 @@ class Insights:
             page_size: How many to read at a time, 100 when None, at most 1,000.
             with_metadata: Whether to read the examples' metadata, too.
         """
-
-        def fetch(page: PageRequest) -> Page[ErrorGroup]:
-            response = self._calls.unary(
-                lambda: pb.ListErrorsRequest(
-                    include_archived=include_archived, **runs_fields(page, with_metadata=with_metadata)
-                ),
-                pb.ListErrorsResponse,
-            )
-            groups = tuple(error_group_of(group) for group in response.errors)
-            return Page(groups, response.next_page_token, response.revision)
-
+        fetch = fetching(
+            self._calls,
+            lambda page: pb.ListErrorsRequest(
+                include_archived=include_archived, **runs_fields(page, with_metadata=with_metadata)
+            ),
+            pb.ListErrorsResponse,
+            lambda answer: page_of(map(error_group_of, answer.errors), answer),
+        )
         return Items(fetch, limit=limit, page_size=page_size)

@@ -5,14 +5,39 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final, Generic, TypeVar
 
+from google.protobuf.message import Message
+
+from runindex._sync._calls import Caller
 from runindex._types import Page, PageRequest, Run
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Message)
 
 PAGE_SIZE: Final = 100
 
 Fetch = Callable[[PageRequest], Page[T]]
 """Reads a page."""
+
+
+def fetching(
+    calls: Caller,
+    build: Callable[[PageRequest], Message],
+    response: type[R],
+    read: Callable[[R], Page[T]],
+) -> Fetch[T]:
+    """Return what reads a page by one call.
+
+    Args:
+        calls: Makes the call.
+        build: Makes the request for a page.
+        response: The type of the response.
+        read: Returns the page that a response is.
+    """
+
+    def fetch(page: PageRequest) -> Page[T]:
+        return read(calls.unary(lambda: build(page), response))
+
+    return fetch
 
 
 class Items(Generic[T]):

@@ -15,13 +15,11 @@ from runindex._convert import (
 )
 from runindex._errors import RunNotFound
 from runindex._sync._calls import Calls
-from runindex._sync._pages import Fetch, Runs
+from runindex._sync._pages import Fetch, Runs, fetching
 from runindex._types import (
     MISSING,
     Counts,
     Missing,
-    Page,
-    PageRequest,
     Retention,
     Run,
     RunRef,
@@ -177,40 +175,39 @@ class Queries:
         return Runs(fetch, limit=limit, page_size=page_size)
 
     def _with_tag(self, tag: str, *, include_archived: bool, with_metadata: bool) -> Fetch[Run]:
-        def fetch(page: PageRequest) -> Page[Run]:
-            fields = runs_fields(page, with_metadata=with_metadata)
-            response = self._calls.unary(
-                lambda: pb.QueryRunsByTagRequest(tag=tag, include_archived=include_archived, **fields),
-                pb.QueryRunsByTagResponse,
-            )
-            return runs_page_of(response)
-
-        return fetch
+        return fetching(
+            self._calls,
+            lambda page: pb.QueryRunsByTagRequest(
+                tag=tag, include_archived=include_archived, **runs_fields(page, with_metadata=with_metadata)
+            ),
+            pb.QueryRunsByTagResponse,
+            runs_page_of,
+        )
 
     def _in_state(self, state: pb.RunState.ValueType, *, with_metadata: bool) -> Fetch[Run]:
-        def fetch(page: PageRequest) -> Page[Run]:
-            fields = runs_fields(page, with_metadata=with_metadata)
-            response = self._calls.unary(
-                lambda: pb.QueryRunsByStateRequest(state=state, **fields), pb.QueryRunsByStateResponse
-            )
-            return runs_page_of(response)
-
-        return fetch
+        return fetching(
+            self._calls,
+            lambda page: pb.QueryRunsByStateRequest(
+                state=state, **runs_fields(page, with_metadata=with_metadata)
+            ),
+            pb.QueryRunsByStateResponse,
+            runs_page_of,
+        )
 
     def _listed(
         self, states: list[pb.RunState.ValueType], *, include_archived: bool, skip: int, with_metadata: bool
     ) -> Fetch[Run]:
-        def fetch(page: PageRequest) -> Page[Run]:
-            fields = runs_fields(page, with_metadata=with_metadata)
-            if not page.page_token:
-                fields["skip"] = skip
-            response = self._calls.unary(
-                lambda: pb.ListRunsRequest(states=states, include_archived=include_archived, **fields),
-                pb.ListRunsResponse,
-            )
-            return runs_page_of(response)
-
-        return fetch
+        return fetching(
+            self._calls,
+            lambda page: pb.ListRunsRequest(
+                states=states,
+                include_archived=include_archived,
+                skip=0 if page.page_token else skip,
+                **runs_fields(page, with_metadata=with_metadata),
+            ),
+            pb.ListRunsResponse,
+            runs_page_of,
+        )
 
     def search(
         self,
@@ -231,16 +228,16 @@ class Queries:
             page_size: How many to read at a time, 100 when None, at most 1,000.
             with_metadata: Whether to read their metadata, too.
         """
-
-        def fetch(page: PageRequest) -> Page[Run]:
-            fields = runs_fields(page, with_metadata=with_metadata)
-            return runs_page_of(
-                self._calls.unary(
-                    lambda: pb.SearchRunsRequest(query=query, include_archived=include_archived, **fields),
-                    pb.SearchRunsResponse,
-                )
-            )
-
+        fetch = fetching(
+            self._calls,
+            lambda page: pb.SearchRunsRequest(
+                query=query,
+                include_archived=include_archived,
+                **runs_fields(page, with_metadata=with_metadata),
+            ),
+            pb.SearchRunsResponse,
+            runs_page_of,
+        )
         return Runs(fetch, limit=limit, page_size=page_size)
 
     def children(
@@ -261,16 +258,14 @@ class Queries:
             page_size: How many to read at a time, 100 when None, at most 1,000.
             with_metadata: Whether to read their metadata, too.
         """
-
-        def fetch(page: PageRequest) -> Page[Run]:
-            fields = runs_fields(page, with_metadata=with_metadata)
-            return runs_page_of(
-                self._calls.unary(
-                    lambda: pb.GetChildRunsRequest(
-                        run_id=id_of(run), include_archived=include_archived, **fields
-                    ),
-                    pb.GetChildRunsResponse,
-                )
-            )
-
+        fetch = fetching(
+            self._calls,
+            lambda page: pb.GetChildRunsRequest(
+                run_id=id_of(run),
+                include_archived=include_archived,
+                **runs_fields(page, with_metadata=with_metadata),
+            ),
+            pb.GetChildRunsResponse,
+            runs_page_of,
+        )
         return Runs(fetch, limit=limit, page_size=page_size)

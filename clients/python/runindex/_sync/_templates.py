@@ -4,14 +4,14 @@
 from collections.abc import Iterable, Mapping
 from typing import TypeVar, overload
 
-from runindex._convert import change_of, page_fields, policy_of, tags_of, time_of
+from runindex._convert import change_of, page_fields, page_of, policy_of, tags_of, time_of
 from runindex._convert_data import template_of
 from runindex._errors import TemplateNotFound
 from runindex._insight_types import Created, Template
 from runindex._metadata import struct_of
 from runindex._sync._calls import Caller
-from runindex._sync._pages import Items
-from runindex._types import MISSING, Change, Json, Missing, Page, PageRequest, Retention, RunRef, id_of
+from runindex._sync._pages import Items, fetching
+from runindex._types import MISSING, Change, Json, Missing, Retention, RunRef, id_of
 from runindex.v1 import templates_pb2 as pb
 
 D = TypeVar("D")
@@ -91,14 +91,12 @@ class Templates:
         self, prefix: str = "", *, limit: int | None = None, page_size: int | None = None
     ) -> Items[Template]:
         """Return the templates whose names have a prefix, by the bytes of their names."""
-
-        def fetch(page: PageRequest) -> Page[Template]:
-            response = self._calls.unary(
-                lambda: pb.ListTemplatesRequest(prefix=prefix, **page_fields(page)), pb.ListTemplatesResponse
-            )
-            templates = tuple(template_of(template) for template in response.templates)
-            return Page(templates, response.next_page_token, response.revision)
-
+        fetch = fetching(
+            self._calls,
+            lambda page: pb.ListTemplatesRequest(prefix=prefix, **page_fields(page)),
+            pb.ListTemplatesResponse,
+            lambda answer: page_of(map(template_of, answer.templates), answer),
+        )
         return Items(fetch, limit=limit, page_size=page_size)
 
     def delete(self, name: str, *, expected_version: int | None = None, request_id: str | None = None) -> int:
