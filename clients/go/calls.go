@@ -3,8 +3,6 @@ package runindex
 import (
 	"context"
 	"crypto/rand"
-	"math"
-	mathrand "math/rand/v2"
 	"time"
 
 	"google.golang.org/grpc"
@@ -21,6 +19,8 @@ import (
 type calls struct {
 	timeout time.Duration
 	retries retries
+	// chance returns numbers from 0 to below 1.
+	chance func() float64
 }
 
 // retries say when a call is made again.
@@ -47,8 +47,8 @@ func (c *calls) unary(
 		if !failed || refusal.Code != codes.Unavailable || !repeatable[method] || attempt >= c.retries.attempts {
 			return err
 		}
-		wait := c.retries.wait(attempt, refusal.RetryAfter)
-		if deadline, bounded := ctx.Deadline(); bounded && time.Until(deadline) < wait {
+		wait := c.retries.wait(attempt, refusal.RetryAfter, c.chance())
+		if deadline, bounded := ctx.Deadline(); bounded && time.Until(deadline) <= wait {
 			return err
 		}
 		if !sleep(ctx, wait) {
@@ -70,16 +70,15 @@ func (c *calls) stream(
 	return typedStream{stream}, nil
 }
 
-// wait returns how long to wait after a try, from 1, and what the server asked for. Chance keeps the
-// callers that were refused together from coming back together.
-func (r retries) wait(attempt int, advised time.Duration) time.Duration {
-	most := min(r.first, r.longest)
+// wait returns how long to wait after a try, from 1: never less than the server asked for. Chance,
+// from 0 to below 1, keeps the callers that failed together from coming back together.
+func (r retries) wait(attempt int, advised time.Duration, chance float64) time.Duration {
+	whole := min(r.first, r.longest)
 	for range attempt - 1 {
-		most = min(2*most, r.longest)
+		whole = min(2*whole, r.longest)
 	}
-	half := max(most/2, 0)
-	// Bounded, so that the sum does not pass what a Duration holds.
-	return max(min(advised, math.MaxInt64/2), half) + mathrand.N(half+1)
+	half := whole / 2
+	return max(half+time.Duration(chance*float64(whole-half)), advised, 0)
 }
 
 // sleep tells whether it was not woken by the end of ctx.

@@ -130,6 +130,23 @@ func TestOnlyUnavailableIsTriedAgain(t *testing.T) {
 	}
 }
 
+func TestStreamsAreNotMadeAgain(t *testing.T) {
+	opened := 0
+	refuse := runindex.WithDialOptions(grpc.WithChainStreamInterceptor(func(
+		context.Context, *grpc.StreamDesc, *grpc.ClientConn, string, grpc.Streamer, ...grpc.CallOption,
+	) (grpc.ClientStream, error) {
+		opened++
+		return nil, errUnavailable
+	}))
+	client := dial(t, refuse, fast(3))
+
+	_, err := client.Maintenance.Backup(soon(t), &pb.BackupRequest{})
+
+	if status.Code(err) != codes.Unavailable || opened != 1 {
+		t.Errorf("%d tries, then %v", opened, err)
+	}
+}
+
 func TestTheServersAdviceIsWaitedFor(t *testing.T) {
 	f := &faults{errs: []error{advice(t, 200*time.Millisecond)}}
 	client := dial(t, f.option(), fast(2))

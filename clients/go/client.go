@@ -16,6 +16,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"strings"
 	"time"
@@ -127,9 +128,10 @@ func WithTLS(config *tls.Config) Option { return func(s *settings) { s.tls = con
 // included: 30 seconds unless it is said; 0 for no bound.
 func WithTimeout(timeout time.Duration) Option { return func(s *settings) { s.timeout = timeout } }
 
-// WithRetries makes a call that ends with Unavailable again, until it was made so many times: 6
-// unless it is said; 1 for no retries. The waits double from first to longest, and are cut short at
-// random by up to a half; the server's own advice is waited for at least.
+// WithRetries makes a call that ends with Unavailable again, until it was made so many times: 5
+// unless it is said; 1 for no retries. The waits double from first to longest, 100 milliseconds and
+// 2 seconds unless it is said, and are cut short at random by up to a half; the server's own advice
+// is waited for at least. A call whose deadline would pass in a wait ends at once.
 func WithRetries(attempts int, first, longest time.Duration) Option {
 	return func(s *settings) { s.retries = retries{attempts, first, longest} }
 }
@@ -160,7 +162,7 @@ func newSettings(opts []Option) *settings {
 		token:   strings.TrimSpace(os.Getenv("RUNINDEX_TOKEN")),
 		caFile:  os.Getenv("RUNINDEX_TLS_CA"),
 		timeout: 30 * time.Second,
-		retries: retries{attempts: 6, first: 100 * time.Millisecond, longest: 5 * time.Second},
+		retries: retries{attempts: 5, first: 100 * time.Millisecond, longest: 2 * time.Second},
 	}
 	for _, opt := range opts {
 		opt(s)
@@ -173,7 +175,7 @@ func (s *settings) dialOptions(address string) ([]grpc.DialOption, error) {
 	if err != nil {
 		return nil, err
 	}
-	calls := &calls{timeout: s.timeout, retries: s.retries}
+	calls := &calls{timeout: s.timeout, retries: s.retries, chance: rand.Float64}
 	return append(append(credentials,
 		grpc.WithUserAgent("runindex-go"),
 		grpc.WithChainUnaryInterceptor(calls.unary),

@@ -15,7 +15,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-var errTokenInClear = errors.New("a token is not sent to another machine without TLS: " +
+// All clients begin with the same sentence.
+var errTokenInClear = errors.New("a token is sent only over TLS, or to loopback: " +
 	"set RUNINDEX_TLS_CA, or dial with WithCAFile or WithTLS")
 
 // credentials returns how calls are protected, and who makes them.
@@ -54,19 +55,22 @@ func readRoots(path string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
-// isLocal tells whether what is sent to an address stays on this machine.
+// isLocal tells whether what is sent to an address stays on this machine; false where that is not
+// certain, as when another machine is asked who localhost is: dns://8.8.8.8/localhost:50051.
 func isLocal(address string) bool {
-	if strings.HasPrefix(address, "unix:") {
+	scheme, rest, _ := strings.Cut(address, ":")
+	switch scheme {
+	case "unix", "unix-abstract":
 		return true
+	case "dns", "passthrough":
+		address = strings.TrimPrefix(rest, "///")
 	}
-	// What follows the scheme and the authority of a target such as dns:///localhost:50051.
-	address = address[strings.LastIndex(address, "/")+1:]
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		host = address
 	}
 	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
 
 // bearer sends a token with each call.

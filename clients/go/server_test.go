@@ -41,7 +41,9 @@ func TestMain(m *testing.M) {
 func address(t *testing.T) string {
 	t.Helper()
 	server.once.Do(func() { server.address, server.stop, server.err = startServer() })
-	skipWithout(t, server.err)
+	if server.err != nil {
+		t.Fatal(server.err)
+	}
 	return server.address
 }
 
@@ -49,20 +51,11 @@ func address(t *testing.T) string {
 func ownServer(t *testing.T) string {
 	t.Helper()
 	address, stop, err := startServer()
-	skipWithout(t, err)
-	t.Cleanup(stop)
-	return address
-}
-
-// skipWithout skips a test for which there is no server, unless RUNINDEX_TESTS_NO_SKIPS is set.
-func skipWithout(t *testing.T, err error) {
-	t.Helper()
-	if errors.Is(err, exec.ErrNotFound) && os.Getenv("RUNINDEX_TESTS_NO_SKIPS") == "" {
-		t.Skip(err)
-	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(stop)
+	return address
 }
 
 // dial returns a client of the real server.
@@ -82,7 +75,8 @@ func dialTo(t *testing.T, address string, opts ...runindex.Option) *runindex.Cli
 }
 
 // untilEndOfInput runs a command until its input ends: also when the tests die and can end nothing.
-const untilEndOfInput = `exec 3<&0; (cat <&3 >&2; kill -TERM $$) >/dev/null & exec "$0" "$@" </dev/null 3<&-`
+// It has nothing to finish: its store goes with it.
+const untilEndOfInput = `exec 3<&0; (cat <&3 >&2; kill -KILL $$) >/dev/null & exec "$0" "$@" </dev/null 3<&-`
 
 var listensOn = regexp.MustCompile(`listens on (\S+);`)
 
@@ -112,9 +106,7 @@ func startServer() (string, func(), error) {
 	}
 	stop := func() {
 		stdin.Close()
-		kill := time.AfterFunc(20*time.Second, func() { process.Process.Kill() })
 		process.Wait()
-		kill.Stop()
 		os.RemoveAll(data)
 	}
 	lines := make(chan string, 1)

@@ -80,8 +80,8 @@ export class RunIndexClient {
   runs(query: Query<typeof index.ListRunsRequestSchema> = {}, options?: IterationOptions) {
     return new Pages(
       (cursor, call) => {
-        // Only the first page may skip.
-        const skip = cursor.pageToken === "" ? (query.skip ?? 0) : 0;
+        // The first page is the caller's request; those after it go on behind what it skipped.
+        const skip = cursor.pageToken === (query.pageToken ?? "") ? (query.skip ?? 0) : 0;
         return this.runIndex.listRuns({ ...query, ...cursor, skip }, call);
       },
       (page) => page.runs,

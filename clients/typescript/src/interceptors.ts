@@ -9,11 +9,27 @@ import { retryDelayMs } from "./error.js";
 export interface RetryOptions {
   /** How often a call is sent at most, the first time included. */
   readonly attemptsMax?: number | undefined;
-  /** The bound of the random delay before the first retry; it doubles with each. */
+  /** The delay before the first retry at its longest; it doubles with each. */
   readonly delayMsMin?: number | undefined;
-  /** What the bound grows to at most. */
+  /** What the delay grows to at most, not counting what a server asks for. */
   readonly delayMsMax?: number | undefined;
 }
+
+/** Time and chance, which tests replace. */
+export interface Sources {
+  /** A clock, in milliseconds. */
+  now(): number;
+  /** Numbers from 0 to below 1. */
+  random(): number;
+  /** Waits, or throws when the signal aborts. */
+  sleep(delayMs: number, signal: AbortSignal): Promise<void>;
+}
+
+const SOURCES: Sources = {
+  now: () => performance.now(),
+  random: () => Math.random(),
+  sleep: (delayMs, signal) => sleep(delayMs, undefined, { signal }),
+};
 
 /** Sends `authorization: Bearer <token>`. */
 export function bearerToken(token: string): Interceptor {
@@ -39,21 +55,28 @@ export function requestIds(): Interceptor {
  * Tries calls again that ended with UNAVAILABLE, as long as the deadline and the signal allow.
  *
  * Streams are not retried, and a mutation only under its request id, which `requestIds` has to set
- * before. The delay is random below a growing bound, on top of the one that the server asks for.
+ * before. The delay is drawn between the half and the whole of one that doubles, so that callers who
+ * failed together do not come back together; it is never less than what the server asks for.
  */
-export function retries(options: RetryOptions = {}): Interceptor {
-  const { attemptsMax = 5, delayMsMin = 100, delayMsMax = 5_000 } = options;
+export function retries(options: RetryOptions = {}, sources: Sources = SOURCES): Interceptor {
+  const { attemptsMax = 5, delayMsMin = 100, delayMsMax = 2_000 } = options;
   return (next) => async (request) => {
     if (request.stream || !isRepeatable(request.method, request.message)) return next(request);
+    const endMs = sources.now() + timeoutMsOf(request.header);
     for (let attempt = 1; ; attempt++) {
       try {
         return await next(request);
       } catch (cause) {
         const error = ConnectError.from(cause);
         if (error.code !== Code.Unavailable || attempt >= attemptsMax) throw error;
-        const boundMs = Math.min(delayMsMax, delayMsMin * 2 ** (attempt - 1));
-        const delayMs = (retryDelayMs(error) ?? 0) + Math.random() * boundMs;
-        await sleep(delayMs, undefined, { signal: request.signal });
+        const wholeMs = Math.min(delayMsMax, delayMsMin * 2 ** (attempt - 1));
+        const drawnMs = wholeMs * (0.5 + sources.random() / 2);
+        const delayMs = Math.max(drawnMs, retryDelayMs(error) ?? 0);
+        if (delayMs >= endMs - sources.now()) throw error;
+        await sources.sleep(delayMs, request.signal);
+        // What is left, for the server to know: the header was made for the first attempt.
+        const leftMs = Math.max(Math.ceil(endMs - sources.now()), 1);
+        if (leftMs < Infinity) request.header.set(TIMEOUT_HEADER, `${leftMs}m`);
       }
     }
   };
@@ -90,6 +113,14 @@ export async function* mapErrors<T>(
   }
 }
 
+// The transport puts a call's time there, in milliseconds.
+const TIMEOUT_HEADER = "grpc-timeout";
+
+function timeoutMsOf(header: Headers): number {
+  const found = /^(\d+)m$/.exec(header.get(TIMEOUT_HEADER) ?? "");
+  return found ? Number(found[1]) : Infinity;
+}
+
 type Mutation = Message & { requestId?: string };
 
 function takesRequestId(method: DescMethod): boolean {
@@ -102,7 +133,8 @@ function isRepeatable(method: DescMethod, message: Message): boolean {
 }
 
 function connectionError(error: unknown, isCanceled: boolean): unknown {
-  if (!(error instanceof ConnectError)) return error;
+  // What carries a status was answered, whatever its code.
+  if (!(error instanceof ConnectError) || error.metadata.has("grpc-status")) return error;
   // Node cancels the streams of a connection that it lost.
   const isLost =
     error.code === Code.Canceled

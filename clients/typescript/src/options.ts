@@ -49,7 +49,10 @@ export function targetOf(options: RunIndexClientOptions, env = process.env): Tar
   const tls = tlsOf(options.tls, env["RUNINDEX_TLS_CA"] || undefined);
   const url = parse(address, tls ? "https" : "http");
   if (token !== undefined && !tls && !LOOPBACK.test(url.hostname)) {
-    throw new TypeError(`A token is not sent to ${address} without TLS: set tls, or RUNINDEX_TLS_CA.`);
+    // All clients begin with the same sentence.
+    throw new TypeError(
+      `a token is sent only over TLS, or to loopback: set tls or RUNINDEX_TLS_CA to reach ${address}`,
+    );
   }
   return { baseUrl: url.origin, session: tls ?? {}, token };
 }

@@ -135,6 +135,14 @@ test("an iteration goes on from a page token", async () => {
   assert.deepEqual(rest.map((run) => run.runId), runIds.slice(2));
 });
 
+test("a skip beside a token is the server's to refuse", async () => {
+  const { nextPageToken: pageToken } = await client.runIndex.listRuns({ pageSize: 1 });
+  await assert.rejects(client.runs({ pageSize: 1, pageToken, skip: 1 }).first(), {
+    reason: "INVALID_FIELD",
+    metadata: { field: "skip" },
+  });
+});
+
 test("a refused page size is the server's to refuse", async () => {
   await assert.rejects(client.runs({ pageSize: -1 }).first(), { reason: "INVALID_PAGE_SIZE" });
 });

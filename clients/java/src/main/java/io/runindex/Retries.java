@@ -13,23 +13,23 @@ import io.grpc.Status;
 import java.time.Duration;
 import java.util.concurrent.Future;
 import java.util.concurrent.RejectedExecutionException;
-import java.util.concurrent.ScheduledExecutorService;
-import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
+import java.util.function.DoubleSupplier;
 
 /**
  * Tries unary calls again that end with UNAVAILABLE, and no others.
  *
  * <p>Before each attempt but the first it waits: at least as long as the server asks for, and
  * longer each time. It gives up when the attempts are used up, or when the call's deadline would
- * pass first.
+ * pass in the wait.
  */
 final class Retries implements ClientInterceptor {
   private static final Duration DELAY_FIRST = Duration.ofMillis(100);
-  private static final Duration DELAY_MAX = Duration.ofSeconds(3);
+  private static final Duration DELAY_MAX = Duration.ofSeconds(2);
 
   private final int attemptsMax;
-  private final ScheduledExecutorService timer;
+  private final Timer timer;
+  private final DoubleSupplier random;
   private final Runnable reconnect;
 
   /**
@@ -37,12 +37,14 @@ final class Retries implements ClientInterceptor {
    *
    * @param attemptsMax how often to try a call, the first time included
    * @param timer begins the attempts after the first
+   * @param random returns numbers from 0 to below 1
    * @param reconnect ends the channel's own pause between connection attempts, which may be longer
    *     than ours
    */
-  Retries(int attemptsMax, ScheduledExecutorService timer, Runnable reconnect) {
+  Retries(int attemptsMax, Timer timer, DoubleSupplier random, Runnable reconnect) {
     this.attemptsMax = attemptsMax;
     this.timer = timer;
+    this.random = random;
     this.reconnect = reconnect;
   }
 
@@ -55,18 +57,20 @@ final class Retries implements ClientInterceptor {
   }
 
   /**
-   * Returns how long to wait before the next attempt.
-   *
-   * @param attempts how often the call was tried
-   * @param asked what the server asks for
+   * Returns how long to wait before the next attempt: between the half and the whole of a delay
+   * that doubles, so that callers who failed together do not come back together, and never less
+   * than what the server asks for.
    */
-  static Duration delay(int attempts, Duration asked) {
-    Duration backoff = DELAY_FIRST.multipliedBy(1L << Math.min(attempts - 1, 16));
-    long backoffNanos = Math.min(backoff.toNanos(), DELAY_MAX.toNanos());
-    // Jitter over the upper half, on top of what is asked for: callers that were refused together
-    // come back apart.
-    return asked.plusNanos(
-        ThreadLocalRandom.current().nextLong(backoffNanos / 2, backoffNanos + 1));
+  private Duration delay(int attempts, Duration asked) {
+    long wholeNanos = DELAY_FIRST.toNanos() << Math.min(attempts - 1, 16);
+    double part = 0.5 + random.getAsDouble() / 2;
+    Duration drawn = Duration.ofNanos((long) (Math.min(wholeNanos, DELAY_MAX.toNanos()) * part));
+    return drawn.compareTo(asked) < 0 ? asked : drawn;
+  }
+
+  /** Runs a task after a delay. */
+  interface Timer {
+    Future<?> schedule(Runnable task, Duration delay);
   }
 
   /**
@@ -163,13 +167,13 @@ final class Retries implements ClientInterceptor {
       Duration asked = RunIndexException.retryDelay(status, trailers).orElse(Duration.ZERO);
       Duration delay = delay(attempts, asked);
       Deadline deadline = options.getDeadline();
-      if (deadline != null && deadline.timeRemaining(TimeUnit.NANOSECONDS) <= delay.toNanos()) {
+      if (deadline != null
+          && Duration.ofNanos(deadline.timeRemaining(TimeUnit.NANOSECONDS)).compareTo(delay) <= 0) {
         return false;
       }
       attempt = null;
       try {
-        waiting =
-            timer.schedule(context.wrap(this::beginAgain), delay.toNanos(), TimeUnit.NANOSECONDS);
+        waiting = timer.schedule(context.wrap(this::beginAgain), delay);
         return true;
       } catch (RejectedExecutionException closed) {
         return false;

@@ -18,8 +18,10 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Pattern;
 
@@ -42,6 +44,8 @@ public final class RunIndexClient implements AutoCloseable {
   private static final int ANSWER_BYTES_MAX = 16 * 1024 * 1024;
   private static final Duration KEEPALIVE_INTERVAL = Duration.ofSeconds(60);
   private static final Duration KEEPALIVE_TIMEOUT = Duration.ofSeconds(20);
+  static final Duration CALL_TIMEOUT = Duration.ofSeconds(30);
+  static final int ATTEMPTS_MAX = 5;
   private static final Duration CLOSE_TIMEOUT = Duration.ofSeconds(5);
   private static final Pattern LOOPBACK =
       Pattern.compile("(dns:/{0,3})?(localhost|127(\\.\\d+){3}|\\[::1\\])(:\\d+)?|unix:.*");
@@ -70,7 +74,12 @@ public final class RunIndexClient implements AutoCloseable {
     List<ClientInterceptor> interceptors = new ArrayList<>();
     interceptors.add(new Deadlines(builder.callTimeout));
     interceptors.add(new RequestIds());
-    interceptors.add(new Retries(builder.attemptsMax, timer, connection::resetConnectBackoff));
+    interceptors.add(
+        new Retries(
+            builder.attemptsMax,
+            (task, delay) -> timer.schedule(task, delay.toNanos(), TimeUnit.NANOSECONDS),
+            () -> ThreadLocalRandom.current().nextDouble(),
+            connection::resetConnectBackoff));
     if (builder.token != null) {
       Metadata headers = new Metadata();
       headers.put(AUTHORIZATION, "Bearer " + builder.token);
@@ -166,15 +175,18 @@ public final class RunIndexClient implements AutoCloseable {
     private String token;
     private File tlsCa;
     private boolean isTls;
-    private Duration callTimeout = Duration.ofSeconds(30);
-    private int attemptsMax = 6;
+    private Duration callTimeout = CALL_TIMEOUT;
+    private int attemptsMax = ATTEMPTS_MAX;
 
     Builder(Map<String, String> environment) {
-      address = environment.getOrDefault("RUNINDEX_ADDRESS", DEFAULT_ADDRESS);
-      token = environment.get("RUNINDEX_TOKEN");
-      if (environment.containsKey("RUNINDEX_TLS_CA")) {
-        tlsCa(Path.of(environment.get("RUNINDEX_TLS_CA")));
-      }
+      address = value(environment, "RUNINDEX_ADDRESS").orElse(DEFAULT_ADDRESS);
+      token = value(environment, "RUNINDEX_TOKEN").orElse(null);
+      value(environment, "RUNINDEX_TLS_CA").map(Path::of).ifPresent(this::tlsCa);
+    }
+
+    /** Returns what a variable says; nothing when it is empty, as when it is not set. */
+    private static Optional<String> value(Map<String, String> environment, String name) {
+      return Optional.ofNullable(environment.get(name)).filter(value -> !value.isEmpty());
     }
 
     /** Sets where the server listens, as {@code host:port}. Also {@code RUNINDEX_ADDRESS}. */
@@ -209,7 +221,7 @@ public final class RunIndexClient implements AutoCloseable {
     }
 
     /**
-     * Sets how often to try a call that ends with UNAVAILABLE, the first time included: 6 unless
+     * Sets how often to try a call that ends with UNAVAILABLE, the first time included: 5 unless
      * set.
      */
     public Builder attemptsMax(int attempts) {
@@ -228,8 +240,10 @@ public final class RunIndexClient implements AutoCloseable {
      */
     public RunIndexClient build() {
       if (token != null && !isTls && !LOOPBACK.matcher(address).matches()) {
+        // All clients begin with the same sentence.
         throw new IllegalArgumentException(
-            "A token is sent to %s with TLS only".formatted(address));
+            "a token is sent only over TLS, or to loopback: set tlsCa or RUNINDEX_TLS_CA to reach "
+                + address);
       }
       return new RunIndexClient(this);
     }

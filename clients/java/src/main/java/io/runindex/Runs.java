@@ -224,7 +224,9 @@ public final class Runs {
   }
 
   private static ListRunsRequest pageOf(ListRunsRequest request, String token) {
-    // The first page alone skips: a token goes on behind what was skipped.
-    return token.isEmpty() ? request : request.toBuilder().setPageToken(token).clearSkip().build();
+    // The first page is the caller's request; those after it go on behind what it skipped.
+    return token.equals(request.getPageToken())
+        ? request
+        : request.toBuilder().setPageToken(token).clearSkip().build();
   }
 }

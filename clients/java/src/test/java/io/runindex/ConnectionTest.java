@@ -1,6 +1,7 @@
 package io.runindex;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -56,6 +57,15 @@ class ConnectionTest {
   }
 
   @Test
+  void emptyVariablesSayNothing() {
+    Map<String, String> environment =
+        Map.of("RUNINDEX_ADDRESS", "", "RUNINDEX_TOKEN", "", "RUNINDEX_TLS_CA", "");
+    try (RunIndexClient client = new RunIndexClient.Builder(environment).build()) {
+      assertEquals(RunIndexClient.DEFAULT_ADDRESS, client.channel().authority());
+    }
+  }
+
+  @Test
   void aServerOfAnUnknownAuthorityIsRefused(@TempDir Path folder) throws Exception {
     Identity identity = Identity.create(folder);
     try (FaultyServer server = new FaultyServer(identity.credentials());
@@ -78,7 +88,9 @@ class ConnectionTest {
     for (String address : List.of("example.invalid:50051", "localhost.example.invalid:50051")) {
       RunIndexClient.Builder builder =
           new RunIndexClient.Builder(Map.of()).address(address).token("secret");
-      assertThrows(IllegalArgumentException.class, builder::build);
+      String message = assertThrows(IllegalArgumentException.class, builder::build).getMessage();
+      assertTrue(message.startsWith("a token is sent only over TLS, or to loopback: "), message);
+      assertFalse(message.contains("secret"), message);
       builder.tls().build().close();
     }
     for (String address : List.of("localhost:1", "127.0.0.1:1", "[::1]:1", "dns:///localhost:1")) {

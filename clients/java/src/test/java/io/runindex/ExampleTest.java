@@ -11,8 +11,32 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 class ExampleTest {
+  @TempDir private Path folder;
+
   @Test
-  void theExampleRecordsANestedRun(@TempDir Path folder) throws Exception {
+  void theExampleRecordsANestedRun() throws Exception {
+    List<String> lines = run(Path.of("examples/NestedRun.java"));
+
+    assertTrue(lines.get(0).endsWith(" RUN_STATE_COMPLETED [nightly]"), lines.toString());
+    assertTrue(lines.get(1).startsWith("  ") && lines.get(1).endsWith(" [step]"));
+    assertEquals("INVALID_STATE_TRANSITION: RUN_STATE_COMPLETED", lines.get(2));
+  }
+
+  @Test
+  void soDoesTheProgramOfTheReadme() throws Exception {
+    String readme = Files.readString(Path.of("README.md"));
+    String program = readme.substring(readme.indexOf("```java\n") + 8);
+    Path file = folder.resolve("Nightly.java");
+    Files.writeString(file, program.substring(0, program.indexOf("```\n")));
+
+    List<String> lines = run(file);
+
+    assertTrue(lines.get(0).endsWith(" RUN_STATE_COMPLETED"), lines.toString());
+    assertEquals("INVALID_STATE_TRANSITION: only RUN_STATE_ARCHIVED", lines.get(1));
+  }
+
+  /** Returns what a program prints that calls a server of its own. */
+  private List<String> run(Path program) throws Exception {
     Path output = folder.resolve("output");
     try (Server server = Server.start(folder)) {
       ProcessBuilder builder =
@@ -20,7 +44,7 @@ class ExampleTest {
               Path.of(System.getProperty("java.home"), "bin", "java").toString(),
               "-classpath",
               System.getProperty("java.class.path"),
-              "examples/NestedRun.java");
+              program.toString());
       builder.environment().put("RUNINDEX_ADDRESS", server.address());
       builder.redirectErrorStream(true).redirectOutput(output.toFile());
       Process example = builder.start();
@@ -28,11 +52,8 @@ class ExampleTest {
         example.destroyForcibly();
       }
       List<String> lines = Files.readAllLines(output);
-
       assertEquals(0, example.waitFor(), lines.toString());
-      assertTrue(lines.get(0).endsWith(" RUN_STATE_COMPLETED [nightly]"), lines.toString());
-      assertTrue(lines.get(1).startsWith("  ") && lines.get(1).endsWith(" [step]"));
-      assertEquals("INVALID_STATE_TRANSITION: RUN_STATE_COMPLETED", lines.get(2));
+      return lines;
     }
   }
 }

@@ -149,15 +149,6 @@ class RetriesTest {
   }
 
   @Test
-  void delaysGrowToABound() {
-    for (int attempts = 1; attempts <= 100; attempts++) {
-      long whole = Math.min(100L << Math.min(attempts - 1, 10), 3_000);
-      long delay = Retries.delay(attempts, Duration.ZERO).toMillis();
-      assertTrue(whole / 2 <= delay && delay <= whole, attempts + ": " + delay);
-    }
-  }
-
-  @Test
   void anInterruptionEndsTheWait() throws Exception {
     StatusRuntimeException later =
         FaultyServer.refusal(

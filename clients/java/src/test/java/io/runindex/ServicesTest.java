@@ -369,6 +369,18 @@ class ServicesTest {
   }
 
   @Test
+  void aSkipBesideATokenIsTheServersToRefuse() {
+    create();
+    ListRunsRequest request = ListRunsRequest.newBuilder().setPageSize(1).build();
+    String token = client.runs().listRuns(request).firstPage().getNextPageToken();
+    ListRunsRequest both = request.toBuilder().setPageToken(token).setSkip(1).build();
+
+    RunIndexException refusal =
+        assertThrows(RunIndexException.class, () -> ids(client.runs().listRuns(both)));
+    assertEquals("skip", refusal.metadata().get("field"));
+  }
+
+  @Test
   void pagesAreAskedForWhenTheyAreNeeded() {
     ListRunsRequest refused = ListRunsRequest.newBuilder().setPageSize(-1).build();
     Pages<ListRunsResponse, Run> pages = client.runs().listRuns(refused);
