@@ -77,14 +77,21 @@ def shell_lines(page: str) -> list[str]:
     return [line for line in lines if line and not OF_THE_REPOSITORY.match(line)]
 
 
-def put_command(folder: Path, target: str) -> None:
-    """Put `.venv/bin/runindex-server` into a folder; it calls the server of the test."""
-    command = folder / ".venv" / "bin" / "runindex-server"
-    command.parent.mkdir(parents=True)
-    run = f"{shlex.quote(sys.executable)} -m runindex_server"
+def put_commands(folder: Path, target: str) -> None:
+    """Put `.venv/bin/runindex-server` and `runindex` into a folder; they call the server of the test."""
+    bin_folder = folder / ".venv" / "bin"
+    bin_folder.mkdir(parents=True)
+    python = shlex.quote(sys.executable)
+    run = f"{python} -m runindex_server"
     of_folder, of_server = f'exec {run} "$@"', f'exec {run} "$@" --address {target}'
-    command.write_text(f'#!/bin/sh\ncase "$1" in {ON_A_FOLDER}) {of_folder};; *) {of_server};; esac\n')
-    command.chmod(0o700)
+    scripts = {
+        "runindex-server": f'case "$1" in {ON_A_FOLDER}) {of_folder};; *) {of_server};; esac',
+        "runindex": f'RUNINDEX_ADDRESS={target} exec {python} -m runindex.cli "$@"',
+    }
+    for name, script in scripts.items():
+        command = bin_folder / name
+        command.write_text(f"#!/bin/sh\n{script}\n")
+        command.chmod(0o700)
 
 
 def run(command: list[str], script: str, server: RunningServer, folder: Path) -> str:
@@ -107,7 +114,7 @@ def run(command: list[str], script: str, server: RunningServer, folder: Path) ->
 def test_examples_run_as_they_stand(server: RunningServer, tmp_path: Path, page: str) -> None:
     lines = shell_lines(page)
     assert len(lines) >= 5
-    put_command(tmp_path, server.target)
+    put_commands(tmp_path, server.target)
     # Aliases stay as they stand, and the first line that fails ends it.
     script = "\n".join(["shopt -s expand_aliases", "set -euo pipefail", *lines])
 

@@ -1,0 +1,5 @@
+"""`python -m runindex.cli` is `runindex`."""
+
+from runindex.cli import main
+
+main()
