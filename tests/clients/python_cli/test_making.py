@@ -58,8 +58,11 @@ def test_a_new_run_is_told_when_it_is_wanted(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--metadata", "[1]"], "--metadata: '[1]' is no JSON object.\n"),
-        (["--metadata", "{"], "--metadata: '{' is no JSON object.\n"),
+        (
+            ["--metadata", "[1]"],
+            "--metadata: '[1]' is no JSON object; --set KEY=VALUE sets a single field.\n",
+        ),
+        (["--metadata", "{"], "--metadata: '{' is no JSON object; --set KEY=VALUE sets a single field.\n"),
         (["--set", "model"], "--set: 'model' is not KEY=VALUE.\n"),
         (["--tag", "\udcff"], "'\\udcff' is no text in UTF-8.\n"),
         (["--parent", "x"], "'x' is no id of a run, nor a beginning of one of 4 characters or more.\n"),

@@ -13,7 +13,7 @@ def metadata_of(text: str | None, fields: Sequence[str] | None) -> dict[str, Any
     """Return the metadata that options make, single fields last; None for none. Or end the command."""
     metadata = {} if text is None else _parsed(text)
     if not isinstance(metadata, dict):
-        refuse_usage(f"--metadata: {text!r:.100} is no JSON object.")
+        refuse_usage(f"--metadata: {text!r:.100} is no JSON object; --set KEY=VALUE sets a single field.")
     for field in fields or ():
         key, separator, value = field.partition("=")
         if not separator:
