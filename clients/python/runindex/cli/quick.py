@@ -27,7 +27,12 @@ class QuickCommand(TyperCommand):
 
 
 def convert_quickly(parameter: Any) -> None:  # noqa: ANN401  # As above.
-    """Let a parameter convert what it can without pydantic."""
+    """Let a parameter convert what it can without pydantic.
+
+    Typer does not document what this takes hold of. Where a version has it no more, typer converts all.
+    """
+    if not hasattr(parameter, "type_descriptor") or not hasattr(parameter, "get_runtime_param"):
+        return
     annotation = parameter.type_descriptor.annotation
     each = get_args(annotation)[0] if get_origin(annotation) is list else annotation
     if each in _QUICK:
