@@ -3,9 +3,9 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -218,16 +218,23 @@ def test_what_is_no_refusal_is_told_as_what_it_is(
     assert invoke("count", "--address", server.target) == (code, "", f"{told.format(server.target)}\n")
 
 
-def test_ctrl_c_ends_it_by_its_code() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        address = f"127.0.0.1:{silent.getsockname()[1]}"
-        command = [sys.executable, "-m", "runindex.cli", "count", "--address", address]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-            silent.settimeout(WAIT_S)
-            connection, _ = silent.accept()  # It waits for an answer now.
-            with connection:
-                process.send_signal(signal.SIGINT)
-                out, err = process.communicate(timeout=WAIT_S)
+def test_ctrl_c_ends_it_by_its_code(faulty: Callable[..., FaultyServer]) -> None:
+    is_asked, may_answer = threading.Event(), threading.Event()
+
+    def hold() -> grpc.StatusCode:
+        is_asked.set()
+        assert may_answer.wait(WAIT_S)
+        return grpc.StatusCode.UNKNOWN
+
+    command = [sys.executable, "-m", "runindex.cli", "count", "--address", faulty(hold).target]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert is_asked.wait(WAIT_S)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=WAIT_S)
+        finally:
+            process.kill()
+            may_answer.set()
 
     assert (process.returncode, out, err) == (EXIT_INTERRUPTED, "", "")
 
