@@ -23,6 +23,15 @@ COMMANDS = (
     *("retention", "templates"),
 )
 WAIT_S = 60.0
+AT_A_TERMINAL = """\
+import signal
+
+import runindex.cli
+
+# In the background of a script a shell has SIGINT ignored, and Python leaves it so.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runindex.cli.main()
+"""
 
 
 def python(code: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -226,7 +235,7 @@ def test_ctrl_c_ends_it_by_its_code(faulty: Callable[..., FaultyServer]) -> None
         assert may_answer.wait(WAIT_S)
         return grpc.StatusCode.UNKNOWN
 
-    command = [sys.executable, "-m", "runindex.cli", "count", "--address", faulty(hold).target]
+    command = [sys.executable, "-c", AT_A_TERMINAL, "count", "--address", faulty(hold).target]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert is_asked.wait(WAIT_S)
