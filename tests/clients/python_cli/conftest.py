@@ -14,7 +14,7 @@ from runindex import Client
 from runindex.cli.app import app
 from runindex.cli.session import World
 from runindex_server.schema.run import RunId, parse_run_id
-from tests.clients.python.faulty import Answer, FaultyServer
+from tests.clients.python.faulty import FaultyServer, faulty_servers
 from tests.support.clock import ManualClock
 from tests.support.server import RunningServer, StartServer
 
@@ -107,15 +107,8 @@ def run(invoke: Run, server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture
 def faulty() -> Iterator[Callable[..., FaultyServer]]:
     """Return what starts servers that answer as they are told; they are stopped after the test."""
-    servers: list[FaultyServer] = []
-
-    def start(*answers: Answer) -> FaultyServer:
-        servers.append(FaultyServer(answers))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.stop()
+    with faulty_servers() as start:
+        yield start
 
 
 def is_uuid(text: str) -> bool:

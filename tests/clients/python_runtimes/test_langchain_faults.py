@@ -18,7 +18,7 @@ from langchain_core.runnables import RunnableConfig, RunnableLambda
 from runindex import Client
 from runindex.langchain import RunIndexCallbackHandler, _recorder, _writer
 from runindex.v1 import run_index_pb2 as pb
-from tests.clients.python.faulty import FaultyServer, refusal
+from tests.clients.python.faulty import FaultyServer, faulty_servers, refusal
 from tests.clients.python_runtimes.graphs import (
     WAYS,
     agent,
@@ -169,15 +169,8 @@ def test_a_server_that_refuses(
 @pytest.fixture
 def faulty() -> Iterator[Callable[..., FaultyServer]]:
     """Return what starts servers that answer as they are told; they are stopped after the test."""
-    servers: list[FaultyServer] = []
-
-    def start(*answers: Any) -> FaultyServer:
-        servers.append(FaultyServer(answers))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.stop()
+    with faulty_servers() as start:
+        yield start
 
 
 CREATED = pb.CreateRunResponse(run=pb.Run(run_id="0192f3aa-bbcc-7ddd-8eee-ff0011223344"))
