@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 from runindex_server import limits
 from runindex_server.errors import Reason
 from runindex_server.kv import api
+from runindex_server.rpc.policy import POLICY
 from runindex_server.rpc.status import STATUS_CODES
 from runindex_server.runs.lifecycle import OPERATIONS, TRANSITIONS
 from runindex_server.schema import data_keys, keys
@@ -149,9 +150,21 @@ def default_of(name: str, field: FieldInfo) -> str:
 
 def given(name: str, value: object) -> str:
     """Return a setting's value as it is given, and a number of bytes also as people read it."""
+    if value is None or value == "":  # Not 0.
+        return "none"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     return f"`{value}`" + (f" ({shown(name, value)})" if isinstance(value, int) and "bytes" in name else "")
+
+
+def access_table() -> str:
+    """Return the role that each method takes."""
+    rows = [
+        (f"`{service}`", f"`{name}`", "nobody is asked" if role is None else f"`{role}`")
+        for service, methods in POLICY.items()
+        for name, role in methods.items()
+    ]
+    return table(("service", "method", "role"), rows)
 
 
 def methods_table() -> str:
@@ -205,6 +218,7 @@ def first_sentence(text: str) -> str:
 
 
 TABLES: Final[dict[str, Callable[[], str]]] = {
+    "access": access_table,
     "data-keys": data_keys_table,
     "errors": errors_table,
     "keys": keys_table,

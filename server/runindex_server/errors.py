@@ -9,7 +9,8 @@ RunIndexError
 ├── ValueNotFound · StateNotFound · DocumentNotFound · PointerNotFound
 ├── InvalidStateTransition · DefaultRunProtected · RunArchived · LimitExceeded · ClockJumped
 ├── VersionMismatch · ValueMismatch
-├── RequestTooLarge · StoreFull
+├── RequestTooLarge · StoreFull · RateLimited
+├── CredentialsMissing · CredentialsInvalid · PermissionDenied
 ├── Unavailable
 │   ├── Overloaded · StoreClosed · CommitOutcomeUnknown
 └── StoreCorrupt · InternalFault
@@ -67,6 +68,7 @@ class Reason(StrEnum):
     CREDENTIALS_INVALID = "CREDENTIALS_INVALID"
     PERMISSION_DENIED = "PERMISSION_DENIED"
     NOT_EXECUTED = "NOT_EXECUTED"
+    DEADLINE_PASSED = "DEADLINE_PASSED"
     OVERLOADED = "OVERLOADED"
     SHUTTING_DOWN = "SHUTTING_DOWN"
     MIGRATING = "MIGRATING"
@@ -83,6 +85,7 @@ class RunIndexError(Exception):
         message: Why, for people: one sentence that names the thing and the way out.
         metadata: What the message says, for programs; keys in lowerCamelCase.
         revision: The store's revision at which it was decided; None when it was decided without the store.
+        retry_after_ms: When to try again; None where that does not help.
     """
 
     reason: ClassVar[Reason]
@@ -93,6 +96,7 @@ class RunIndexError(Exception):
         self.message = message
         self.metadata = metadata
         self.revision: int | None = None
+        self.retry_after_ms: int | None = None
 
 
 class InvalidArgument(RunIndexError):
@@ -504,6 +508,51 @@ class StoreFull(RunIndexError):
         super().__init__("The store is full; delete runs or give it more room. Nothing was written.")
 
 
+class RateLimited(RunIndexError):
+    """The caller has made too many calls."""
+
+    reason = Reason.RATE_LIMITED
+
+    def __init__(self, *, retry_after_ms: int) -> None:
+        """Take when the caller may call again."""
+        super().__init__(f"Too many calls; call again in {retry_after_ms} ms. Nothing was done.")
+        self.retry_after_ms = retry_after_ms
+
+
+class CredentialsMissing(RunIndexError):
+    """The call carries no credentials."""
+
+    reason = Reason.CREDENTIALS_MISSING
+
+    def __init__(self) -> None:
+        """Nothing was done."""
+        super().__init__(
+            "This server asks who calls: send a token, as the metadata 'authorization: Bearer ri_...'."
+        )
+
+
+class CredentialsInvalid(RunIndexError):
+    """The credentials are not valid: unknown, wrong, revoked or expired, which are not told apart."""
+
+    reason = Reason.CREDENTIALS_INVALID
+
+    def __init__(self) -> None:
+        """Nothing was done."""
+        super().__init__("The credentials are not valid, or not any more; ask the operator for others.")
+
+
+class PermissionDenied(RunIndexError):
+    """The caller is known, and may not do this."""
+
+    reason = Reason.PERMISSION_DENIED
+
+    def __init__(self, permission: str) -> None:
+        """Take the role that it takes."""
+        super().__init__(
+            f"This takes the role {permission!r}; ask the operator for it.", permission=permission
+        )
+
+
 class NotExecuted(RunIndexError):
     """The deadline passed before the call was begun."""
 
@@ -514,15 +563,24 @@ class NotExecuted(RunIndexError):
         super().__init__("The deadline passed before the call was executed. Nothing was written.")
 
 
-class Unavailable(RunIndexError):
-    """The service cannot answer now; a retry helps.
+class DeadlinePassed(RunIndexError):
+    """The call took longer than a call may take."""
 
-    Attributes:
-        retry_after_ms: When to try again.
-    """
+    reason = Reason.DEADLINE_PASSED
+
+    def __init__(self) -> None:
+        """A write may or may not have been applied."""
+        super().__init__(
+            "The call took too long, and a write may or may not have been applied; "
+            "retry with the same request_id."
+        )
+
+
+class Unavailable(RunIndexError):
+    """The service cannot answer now; a retry helps."""
 
     def __init__(self, message: str, *, retry_after_ms: int) -> None:
-        """Keep the delay."""
+        """Take the sentence, and when to try again."""
         super().__init__(message)
         self.retry_after_ms = retry_after_ms
 

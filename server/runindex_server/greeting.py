@@ -10,9 +10,9 @@ from runindex_server.settings import Settings
 WELCOME: Final = """\
 RunIndex {version} listens on {address}; its store is in {data_dir}. Ctrl-C stops it.
 
-  grpcurl -plaintext {address} list
-  grpcurl -plaintext -d '{{"tags": ["hello"]}}' {address} runindex.v1.RunIndex/CreateRun
-  grpcurl -plaintext {address} runindex.v1.RunIndex/ListRuns
+  {grpcurl} {address} list
+  {grpcurl} -d '{{"tags": ["hello"]}}' {address} runindex.v1.RunIndex/CreateRun
+  {grpcurl} {address} runindex.v1.RunIndex/ListRuns
 """
 
 
@@ -25,10 +25,25 @@ def greet(address: str, settings: Settings, *, is_remote: bool) -> None:
         is_remote: Whether other machines reach it there.
     """
     sys.stdout.write(
-        WELCOME.format(version=__version__, address=address, data_dir=settings.data_dir.resolve())
+        WELCOME.format(
+            version=__version__,
+            address=address,
+            data_dir=settings.data_dir.resolve(),
+            grpcurl=_grpcurl(settings),
+        )
     )
     sys.stdout.flush()
     log = get_logger(__name__)
     log.info("serving", address=address, version=__version__, workers=settings.workers)
-    if is_remote:
-        log.warning("reachable by other machines, without authentication")
+    if is_remote and settings.insecure_allow_remote:
+        log.warning("reachable by other machines, without authentication or in the clear")
+
+
+def _grpcurl(settings: Settings) -> str:
+    """Return how grpcurl is called, as far as the server knows it."""
+    words = ["grpcurl", "-plaintext" if settings.tls_cert is None else "-cacert CA.pem"]
+    if settings.tls_client_ca is not None:
+        words.append("-cert CERT.pem -key KEY.pem")
+    if settings.tokens_file is not None:
+        words.append("-H 'authorization: Bearer TOKEN'")
+    return " ".join(words)

@@ -9,6 +9,12 @@ from typing import Final
 REQUEST_BYTES_MAX: Final = 1024 * 1024
 """One request message. Bounds what parsing one call can cost."""
 
+CALL_S_DEFAULT: Final = 30
+"""How long a call may take whose caller set no deadline, in seconds; but for those that stream."""
+
+CALL_S_MAX: Final = 600
+"""How long a call may take whatever its caller's deadline, in seconds; but for those that stream."""
+
 REQUEST_ID_BYTES_MAX: Final = 64
 """A request id, UTF-8. Holds a UUID or a ULID with a prefix, and fits into a key."""
 

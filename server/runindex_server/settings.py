@@ -38,7 +38,43 @@ class Settings(BaseSettings):
     insecure_allow_remote: bool = Field(
         default=False,
         description="Whether to listen on an address that other machines reach, although nobody is asked who "
-        "they are.",
+        "they are, or what they send can be read on the way.",
+    )
+    tls_cert: Path | None = Field(
+        default=None,
+        description="The server's certificate, as PEM, followed by those between it and its authority's. "
+        "With it the server speaks TLS only. Read again when it changes.",
+    )
+    tls_key: Path | None = Field(default=None, description="The private key of the certificate, as PEM.")
+    tls_client_ca: Path | None = Field(
+        default=None,
+        description="Certificates of authorities, as PEM. With it callers must show a certificate of one.",
+    )
+    certificate_roles: str = Field(
+        default="",
+        description="What callers may do by a name in their certificate: `name=role,name=role`. Names are "
+        "those of the subject's alternative names; roles are `reader`, `writer` and `admin`.",
+    )
+    tokens_file: Path | None = Field(
+        default=None,
+        description="The file of tokens, which `runindex-server token` changes. With it callers must show a "
+        "token, or a certificate with a role. Read again when it changes.",
+    )
+    audit_log: Path | None = Field(
+        default=None,
+        description="Where to write down each call that changes something, or is refused: a JSON object a "
+        "line.",
+    )
+    calls_per_s: float = Field(
+        default=0,
+        ge=0,
+        description="How many calls a caller may make of one worker in a second, and at once after a pause; "
+        "0 for any number.",
+    )
+    metrics_address: str | None = Field(
+        default=None,
+        description="Where figures are told to Prometheus, over HTTP: host:port. Worker 1 listens at the "
+        "next port, and so on.",
     )
     map_bytes: int = Field(
         default=64 * GIB,
@@ -82,5 +118,5 @@ class Settings(BaseSettings):
         """Return the variables that make these settings in another process."""
         return {
             f"{self.model_config['env_prefix']}{name.upper()}": str(value)
-            for name, value in self.model_dump(mode="json").items()
+            for name, value in self.model_dump(mode="json", exclude_none=True).items()
         }

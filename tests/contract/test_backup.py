@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 from runindex.v1 import maintenance_pb2 as pb
 from runindex.v1 import run_index_pb2 as index_pb
 from runindex.v1.maintenance_pb2_grpc import MaintenanceStub
-from runindex_server import cli, limits
+from runindex_server import limits
+from runindex_server.cli.app import app
 from runindex_server.kv.engine import MaintainedStore
 from runindex_server.kv.lmdb_restore import REVISIONS_SKIPPED
 from runindex_server.kv.memory_store import MemoryStore
@@ -217,7 +218,7 @@ def test_a_restored_backup_answers_as_the_original_did(
     # The next server that starts finds what was restored.
     (tmp_path / "backup").write_bytes(content(pieces))
     command = ["restore", str(tmp_path / "backup"), "--data-dir", str(tmp_path / "store-1")]
-    result = CliRunner().invoke(cli.app, command)
+    result = CliRunner().invoke(app, command)
     assert (result.exit_code, result.stderr) == (0, "")
     restored = start()
     # Which answers the same on any store.

@@ -40,7 +40,7 @@ def run_until(arguments: list[str], step: int, *, victim: int | None = None) -> 
 
 def _run(arguments: list[str], step: int, victim: int | None) -> None:
     # Not before: what is loaded here is loaded into the tests, too.
-    from runindex_server.cli import app  # noqa: PLC0415
+    from runindex_server.cli.app import app  # noqa: PLC0415
     from runindex_server.cli.progress import _Lines  # noqa: PLC0415
     from runindex_server.kv.lmdb_environment import LmdbEnvironment  # noqa: PLC0415
 

@@ -10,7 +10,8 @@ import pytest
 import typer.core
 import typer.main
 
-from runindex_server import cli, limits
+from runindex_server import limits
+from runindex_server.cli.app import app
 from runindex_server.errors import Reason
 from runindex_server.schema import insight_keys, keys
 from runindex_server.schema.data_keys import PARTS, DataKeys, ItemKind, ItemVersionRef, Part
@@ -101,7 +102,7 @@ def test_every_setting_is_told(name: str) -> None:
 
 
 def test_every_setting_is_a_flag() -> None:
-    command = typer.main.get_command(cli.app)
+    command = typer.main.get_command(app)
     assert isinstance(command, typer.core.TyperGroup)
     serve = command.commands["serve"]
 

@@ -13,7 +13,7 @@ MODULE_LINES_MAX: Final = 400
 FUNCTION_LINES_MAX: Final = 50
 
 LONGER_MODULES: Final = {
-    "server/runindex_server/errors.py": 600,  # One class for each reason: a table in the form of classes.
+    "server/runindex_server/errors.py": 660,  # One class for each reason: a table in the form of classes.
     "server/runindex_server/schema/keys.py": 450,  # One function for each key: a table too.
     "tests/unit/kv/test_conformance.py": 600,  # One suite over every store.
 }

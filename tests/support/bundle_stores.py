@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from typer.testing import CliRunner
 
-from runindex_server import cli
 from runindex_server.bundles.archive import check_digest, read_entries
+from runindex_server.cli.app import app
 from runindex_server.kv.engine import MaintainedStore
 from runindex_server.kv.lmdb_store import LmdbStore, open_lmdb
 from runindex_server.maintenance.verify.findings import Drift
@@ -24,7 +24,7 @@ EVERYTHING: Final = (b"", b"\xff" * 401)
 
 def invoke(*arguments: object, text: str | None = None) -> tuple[int, str, str]:
     """Return exit code, standard output and standard error of a command."""
-    result = CliRunner().invoke(cli.app, [str(each) for each in arguments], input=text)
+    result = CliRunner().invoke(app, [str(each) for each in arguments], input=text)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result.exit_code, result.stdout, result.stderr
 

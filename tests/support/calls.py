@@ -93,6 +93,11 @@ METADATA_KEYS: Final[Mapping[str, frozenset[str]]] = {
         "COMMIT_OUTCOME_UNKNOWN": "",
         "STORE_CORRUPT": "callId",
         "INTERNAL_ERROR": "errorId",
+        "RATE_LIMITED": "",
+        "CREDENTIALS_MISSING": "",
+        "CREDENTIALS_INVALID": "",
+        "PERMISSION_DENIED": "permission",
+        "DEADLINE_PASSED": "",
     }.items()
 }
 """What the contract promises beside each reason: these keys always, and none beside them but `revision`."""
@@ -144,7 +149,7 @@ def check_refused(call: Callable[[], object], code: Code, reason: str, **metadat
     assert {key: found[key] for key in metadata} == metadata
     _check_field(status.details, code, found.get("field"))
     retry = _detail(status.details, error_details_pb2.RetryInfo)
-    assert (retry is not None) == (code is Code.UNAVAILABLE)
+    assert (retry is not None) == (code is Code.UNAVAILABLE or reason == "RATE_LIMITED")
     return Refusal(
         message=status.message,
         metadata=found,

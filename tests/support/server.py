@@ -104,8 +104,16 @@ class FailingStore:
 class RunningServer:
     """A server over a store, which it owns. Started when made."""
 
-    def __init__(self, loop: LoopThread, open_store: OpenStore, *, clock: Clock, **options: Any) -> None:
-        """Open the store and serve it on a free port of the loopback interface.
+    def __init__(
+        self,
+        loop: LoopThread,
+        open_store: OpenStore,
+        *,
+        clock: Clock,
+        address: str = "127.0.0.1:0",
+        **options: Any,
+    ) -> None:
+        """Open the store and serve it, on a free port of the loopback interface unless told otherwise.
 
         The background jobs run when a test asks for it, and not beside it.
 
@@ -113,11 +121,13 @@ class RunningServer:
             loop: Where it runs.
             open_store: Opens its store, again after each restart.
             clock: The server's clock.
+            address: Where to listen.
             options: Further ones of the server.
         """
         self._loop = loop
         self._open_store = open_store
         self._clock = clock
+        self._address = address
         self._options = options
         self._channels: list[grpc.Channel] = []
         self._start()
@@ -128,7 +138,7 @@ class RunningServer:
     async def _open(self) -> tuple[FailingStore, Server]:
         store = FailingStore(await self._open_store())
         options = Options(run_jobs=False, **self._options)
-        server = await start_server(store, address="127.0.0.1:0", clock=self._clock, options=options)
+        server = await start_server(store, address=self._address, clock=self._clock, options=options)
         return store, server
 
     @property
@@ -164,6 +174,10 @@ class RunningServer:
     def step_jobs(self) -> bool:
         """Let each background job take one step, and tell whether there was anything to do."""
         return self._loop.run(self._server.jobs.step())
+
+    def look_whether_ready(self) -> None:
+        """Let it find out whether it is ready, and tell its health."""
+        self._loop.run(self._server.readiness.look())
 
     def stop(self) -> None:
         """Close the channels of its stubs, stop serving, and close the store."""

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from runindex_server import __version__, cli
+from runindex_server import __version__
 from runindex_server.cli import exits, server
+from runindex_server.cli.app import app
 from runindex_server.kv.guard import DataFileForeign
 from runindex_server.settings import WORKERS_MAX, Settings
 
@@ -62,7 +63,7 @@ def address_of(process: subprocess.Popen[str]) -> str:
 
 
 def run(*arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(cli.app, list(arguments))
+    result = CliRunner().invoke(app, list(arguments))
     return result.exit_code, result.output
 
 
@@ -201,6 +202,14 @@ def test_settings_reach_other_processes_as_environment(monkeypatch: pytest.Monke
         data_dir=Path("else where"),
         workers=3,
         insecure_allow_remote=True,
+        tls_cert=Path("cert.pem"),
+        tls_key=Path("key.pem"),
+        tls_client_ca=Path("ca.pem"),
+        certificate_roles="spiffe://here/agent=writer",
+        tokens_file=Path("tokens.json"),
+        audit_log=Path("audit.jsonl"),
+        calls_per_s=2.5,
+        metrics_address="127.0.0.1:9100",
         map_bytes=2**30,
         search_budget_records=7,
         request_id_retention_s=100_000,

@@ -10,9 +10,9 @@ from google.protobuf.json_format import Parse
 from typer.testing import CliRunner
 
 from runindex.v1 import insights_pb2 as pb
-from runindex_server import cli
 from runindex_server.cli import insights
 from runindex_server.cli.answers import echo_table
+from runindex_server.cli.app import app
 from runindex_server.cli.exits import EXIT_REFUSED
 from runindex_server.limits import RETENTION_DURATION_US_MAX
 from tests.support import calls
@@ -41,7 +41,7 @@ def one_clock(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def invoke(*arguments: str) -> tuple[int, str, str]:
     """Return exit code, standard output and standard error of a command."""
-    result = CliRunner().invoke(cli.app, list(arguments))
+    result = CliRunner().invoke(app, list(arguments))
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result.exit_code, result.stdout, result.stderr
 

@@ -12,7 +12,8 @@ import typer
 from typer.testing import CliRunner
 
 from runindex.v1 import run_index_pb2 as index_pb
-from runindex_server import __version__, cli
+from runindex_server import __version__
+from runindex_server.cli.app import app
 from runindex_server.cli.backup import partial_file
 from runindex_server.cli.exits import EXIT_DRIFTED, EXIT_NOT_VERIFIED, EXIT_REFUSED
 from runindex_server.cli.remote import maintenance
@@ -42,7 +43,7 @@ def on_disk(store_kind: str) -> None:
 
 def invoke(*arguments: str) -> tuple[int, str, str]:
     """Return exit code, standard output and standard error of a command."""
-    result = CliRunner().invoke(cli.app, list(arguments))
+    result = CliRunner().invoke(app, list(arguments))
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result.exit_code, result.stdout, result.stderr
 

@@ -11,7 +11,7 @@ import lmdb
 import pytest
 from typer.testing import CliRunner
 
-from runindex_server import cli
+from runindex_server.cli.app import app
 from runindex_server.cli.exits import EXIT_DRIFTED, EXIT_NOT_VERIFIED, EXIT_REFUSED
 from runindex_server.kv.lmdb_restore import REVISIONS_SKIPPED
 from runindex_server.kv.lmdb_store import LmdbStore, open_lmdb
@@ -30,7 +30,7 @@ MAP_BYTES: Final = 64 * 1024 * 1024
 
 def invoke(*arguments: object) -> tuple[int, str, str]:
     """Return exit code, standard output and standard error of a command."""
-    result = CliRunner().invoke(cli.app, [str(each) for each in arguments])
+    result = CliRunner().invoke(app, [str(each) for each in arguments])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result.exit_code, result.stdout, result.stderr
 

@@ -1,5 +1,8 @@
 """A worker: what it does of all that a server does."""
 
+import subprocess
+import sys
+
 import pytest
 
 from runindex_server.cli.worker import part_of
@@ -37,3 +40,11 @@ def test_what_one_tells_on_the_board_all_know() -> None:
     parts[0].board.put_next(7)
 
     assert parts[1].board.next_us() == 7
+
+
+def test_a_worker_loads_no_command() -> None:
+    """It starts again while callers wait: what it does not need takes longer to load than the rest."""
+    code = "import runindex_server.cli.worker, sys; print(*{'typer', 'rich.table'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == []

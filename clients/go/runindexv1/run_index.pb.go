@@ -283,6 +283,9 @@ const (
 	// DEADLINE_EXCEEDED: the deadline passed before the call was executed; nothing was written. No
 	// metadata.
 	ErrorReason_ERROR_REASON_NOT_EXECUTED ErrorReason = 80
+	// DEADLINE_EXCEEDED: the call took longer than the server lets one take; a write may or may not
+	// have been applied. Retry with the same `request_id` to learn which. No metadata.
+	ErrorReason_ERROR_REASON_DEADLINE_PASSED ErrorReason = 81
 	// UNAVAILABLE: too much is waiting; has RetryInfo. Nothing was written. No metadata.
 	ErrorReason_ERROR_REASON_OVERLOADED ErrorReason = 90
 	// UNAVAILABLE: the server is stopping; has RetryInfo. Nothing was written. No metadata.
@@ -340,6 +343,7 @@ var (
 		71:  "ERROR_REASON_CREDENTIALS_INVALID",
 		72:  "ERROR_REASON_PERMISSION_DENIED",
 		80:  "ERROR_REASON_NOT_EXECUTED",
+		81:  "ERROR_REASON_DEADLINE_PASSED",
 		90:  "ERROR_REASON_OVERLOADED",
 		91:  "ERROR_REASON_SHUTTING_DOWN",
 		92:  "ERROR_REASON_MIGRATING",
@@ -386,6 +390,7 @@ var (
 		"ERROR_REASON_CREDENTIALS_INVALID":       71,
 		"ERROR_REASON_PERMISSION_DENIED":         72,
 		"ERROR_REASON_NOT_EXECUTED":              80,
+		"ERROR_REASON_DEADLINE_PASSED":           81,
 		"ERROR_REASON_OVERLOADED":                90,
 		"ERROR_REASON_SHUTTING_DOWN":             91,
 		"ERROR_REASON_MIGRATING":                 92,
@@ -4336,7 +4341,7 @@ const file_runindex_v1_run_index_proto_rawDesc = "" +
 	"\x14RUN_VIEW_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10RUN_VIEW_ID_ONLY\x10\x01\x12\x12\n" +
 	"\x0eRUN_VIEW_BASIC\x10\x02\x12\x11\n" +
-	"\rRUN_VIEW_FULL\x10\x03*\x81\f\n" +
+	"\rRUN_VIEW_FULL\x10\x03*\xa3\f\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1f\n" +
 	"\x1bERROR_REASON_INVALID_RUN_ID\x10\x01\x12\x1f\n" +
@@ -4376,7 +4381,8 @@ const file_runindex_v1_run_index_proto_rawDesc = "" +
 	" ERROR_REASON_CREDENTIALS_MISSING\x10F\x12$\n" +
 	" ERROR_REASON_CREDENTIALS_INVALID\x10G\x12\"\n" +
 	"\x1eERROR_REASON_PERMISSION_DENIED\x10H\x12\x1d\n" +
-	"\x19ERROR_REASON_NOT_EXECUTED\x10P\x12\x1b\n" +
+	"\x19ERROR_REASON_NOT_EXECUTED\x10P\x12 \n" +
+	"\x1cERROR_REASON_DEADLINE_PASSED\x10Q\x12\x1b\n" +
 	"\x17ERROR_REASON_OVERLOADED\x10Z\x12\x1e\n" +
 	"\x1aERROR_REASON_SHUTTING_DOWN\x10[\x12\x1a\n" +
 	"\x16ERROR_REASON_MIGRATING\x10\\\x12'\n" +

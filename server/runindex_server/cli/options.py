@@ -19,8 +19,13 @@ DEFAULT_ADDRESS: str = Settings.model_fields["address"].default
 def flag(field: str) -> Any:  # noqa: ANN401  # What typer takes as a default.
     """Return the option of a setting: what it is, its environment variable, its default."""
     described = Settings.model_fields[field]
-    help_text = f"{described.description} Also RUNINDEX_{field.upper()}. Default: {described.default}."
+    help_text = f"{described.description} Also RUNINDEX_{field.upper()}. {_default_text(described.default)}"
     return typer.Option(help=help_text)
+
+
+def _default_text(default: object) -> str:
+    """Return how a setting is when nobody sets it."""
+    return "Not set by default." if default in {None, ""} else f"Default: {default}."
 
 
 def load_settings(flags: Mapping[str, Any]) -> Settings:

@@ -8,6 +8,7 @@ import grpc
 
 from runindex.v1.insights_pb2_grpc import RunInsightsStub
 from runindex.v1.maintenance_pb2_grpc import MaintenanceStub
+from runindex_server.cli.channel import ChannelRefused, open_channel
 from runindex_server.cli.exits import EXIT_REFUSED, exit_with
 from runindex_server.rpc.status import DETAILS_KEY
 
@@ -41,8 +42,10 @@ def insights(address: str) -> Iterator[RunInsightsStub]:
 def _channel(address: str, exit_code: int) -> Iterator[grpc.Channel]:
     """Return a channel to the server at an address; a call that fails ends the command."""
     try:
-        with grpc.insecure_channel(address, options=_OPTIONS) as channel:
+        with open_channel(address, options=_OPTIONS) as channel:
             yield channel
+    except ChannelRefused as error:
+        exit_with(str(error), exit_code)
     except grpc.RpcError as error:
         exit_with(_sentence(cast("grpc.Call", error), address), exit_code)
 

@@ -6,14 +6,17 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 import uvloop
 
 from runindex_server import __version__
+from runindex_server.cli.access import AccessRefused, Insecure, check_access
+from runindex_server.cli.channel import ChannelRefused
 from runindex_server.cli.exits import EXIT_FATAL, EXIT_INSECURE, EXIT_REFUSED, exit_with
 from runindex_server.cli.faults import fault_text
+from runindex_server.cli.health_check import check_health
 from runindex_server.cli.options import DEFAULT_ADDRESS, Address, flag, load_settings
 from runindex_server.cli.serving import FAULTS, Part, Stopping, serve_until_asked
 from runindex_server.clock import SystemClock
@@ -21,17 +24,10 @@ from runindex_server.greeting import greet
 from runindex_server.kv.lmdb_store import LmdbStore, open_lmdb
 from runindex_server.logs import configure_logs
 from runindex_server.rpc.address import InvalidAddress, is_loopback
-from runindex_server.rpc.health_check import check_health
 from runindex_server.rpc.server import Server
 from runindex_server.runs.bootstrap import initialise
 from runindex_server.schema.policy_text import PolicyRefused, parse_policy
 from runindex_server.settings import Settings
-
-REMOTE_REFUSED: Final = """\
-{address} can be reached by other machines, and this server does not ask callers who they are: whoever
-reaches it can read, change and delete every run. Listen on loopback (--address 127.0.0.1:50051), or say that
-you mean it: --insecure-allow-remote (RUNINDEX_INSECURE_ALLOW_REMOTE=true), on a network that you trust.
-"""
 
 
 def serve(  # noqa: PLR0913  # One argument for each setting; a test holds them equal.
@@ -40,6 +36,14 @@ def serve(  # noqa: PLR0913  # One argument for each setting; a test holds them 
     data_dir: Annotated[Path | None, flag("data_dir")] = None,
     workers: Annotated[int | None, flag("workers")] = None,
     insecure_allow_remote: Annotated[bool | None, flag("insecure_allow_remote")] = None,
+    tls_cert: Annotated[Path | None, flag("tls_cert")] = None,
+    tls_key: Annotated[Path | None, flag("tls_key")] = None,
+    tls_client_ca: Annotated[Path | None, flag("tls_client_ca")] = None,
+    certificate_roles: Annotated[str | None, flag("certificate_roles")] = None,
+    tokens_file: Annotated[Path | None, flag("tokens_file")] = None,
+    audit_log: Annotated[Path | None, flag("audit_log")] = None,
+    calls_per_s: Annotated[float | None, flag("calls_per_s")] = None,
+    metrics_address: Annotated[str | None, flag("metrics_address")] = None,
     map_bytes: Annotated[int | None, flag("map_bytes")] = None,
     search_budget_records: Annotated[int | None, flag("search_budget_records")] = None,
     request_id_retention_s: Annotated[int | None, flag("request_id_retention_s")] = None,
@@ -52,14 +56,14 @@ def serve(  # noqa: PLR0913  # One argument for each setting; a test holds them 
     """Serve a store until it is told to stop (SIGTERM or Ctrl-C), then drain and exit 0."""
     settings = load_settings(locals())
     try:
-        remote = not is_loopback(settings.address)
+        check_access(settings)
         parse_policy(settings.default_retention)
-    except InvalidAddress as error:
+    except Insecure as error:
+        exit_with(str(error), EXIT_INSECURE)
+    except (AccessRefused, InvalidAddress) as error:
         exit_with(str(error))
     except PolicyRefused as error:
         exit_with(f"--default-retention (RUNINDEX_DEFAULT_RETENTION): {error}")
-    if remote and not settings.insecure_allow_remote:
-        exit_with(REMOTE_REFUSED.format(address=settings.address), EXIT_INSECURE)
     if settings.workers > 1:
         _become_supervisor(settings)
     os.umask(0o077)
@@ -73,7 +77,10 @@ def serve(  # noqa: PLR0913  # One argument for each setting; a test holds them 
 
 def health(address: Address = DEFAULT_ADDRESS) -> None:
     """Ask a server whether it serves; exits 0 when it does, else 1."""
-    status = check_health(address)
+    try:
+        status = check_health(address)
+    except ChannelRefused as error:
+        exit_with(str(error))
     typer.echo(status)
     raise typer.Exit(0 if status == "SERVING" else EXIT_REFUSED)
 

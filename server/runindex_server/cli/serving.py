@@ -1,10 +1,13 @@
 """A process that serves an open store until it is told to stop: by itself, or as one of several."""
 
 import asyncio
+import resource
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
+from runindex_server.cli import access
 from runindex_server.clock import SystemClock
 from runindex_server.errors import StoreCorrupt, StoreFull
 from runindex_server.exit_codes import EXIT_FATAL
@@ -12,14 +15,22 @@ from runindex_server.jobs.retention.board import Board
 from runindex_server.kv.engine import MaintainedStore
 from runindex_server.kv.guard import StoreRefused
 from runindex_server.logs import get_logger
-from runindex_server.rpc.address import AddressInUse
+from runindex_server.rpc.address import AddressInUse, split_address
+from runindex_server.rpc.metrics import Metrics
 from runindex_server.rpc.server import Options, Server, start_server
 from runindex_server.schema.header import StorageVersionUnknown
 from runindex_server.schema.migrations import migrate
 from runindex_server.schema.policy_text import parse_policy
 from runindex_server.settings import Settings
 
-FAULTS: Final = (StoreRefused, StorageVersionUnknown, StoreCorrupt, StoreFull, AddressInUse)
+FAULTS: Final = (
+    StoreRefused,
+    StorageVersionUnknown,
+    StoreCorrupt,
+    StoreFull,
+    AddressInUse,
+    *access.FAULTS,
+)
 """Why a server does not start, told in a sentence."""
 
 OpenStore = Callable[[Callable[[], None]], MaintainedStore]
@@ -62,10 +73,12 @@ class Part:
         migrates: Whether it brings the store to this server's version, before anybody else opens it.
         runs_jobs: Whether it runs the background jobs.
         shares_port: Whether others listen on the same port.
+        worker: The number of this process among several.
         board: What they let each other know of retention.
     """
 
     address: str
+    worker: int = 0
     migrates: bool = True
     runs_jobs: bool = True
     shares_port: bool = False
@@ -92,28 +105,63 @@ async def serve_until_asked(
         FAULTS: It cannot start.
     """
     clock = SystemClock()
-    store = open_store(stopping.ask_fatally)
-    try:
-        if part.migrates:
-            await migrate(store, progress=get_logger(__name__).info)
-        server = await start_server(
-            store,
-            address=part.address,
-            clock=clock,
-            options=Options(
-                search_budget_records=settings.search_budget_records,
-                request_id_retention_s=settings.request_id_retention_s,
-                default_retention=parse_policy(settings.default_retention),
-                retention_interval_s=settings.retention_interval_s,
-                run_jobs=part.runs_jobs,
-                shares_port=part.shares_port,
-                board=part.board,
-            ),
-        )
-        on_ready(server)
-        code = await stopping.asked()
-        await server.stop(settings.drain_s)
-    finally:
-        await store.close()
+    _allow_many_files()
+    with ExitStack() as stack:
+        allowed = stack.enter_context(closing(access.open_access(settings, clock)))
+        store = open_store(stopping.ask_fatally)
+        try:
+            if part.migrates:
+                await migrate(store, progress=get_logger(__name__).info)
+            options = _options(settings, part, allowed)
+            server = await start_server(store, address=part.address, clock=clock, options=options)
+            stack.enter_context(_told(options.metrics, store, settings, part, clock))
+            on_ready(server)
+            code = await stopping.asked()
+            await server.stop(settings.drain_s)
+        finally:
+            await store.close()
     get_logger(__name__).info("stopped", code=code)
     return code
+
+
+def _allow_many_files() -> None:
+    """Raise the bound of open files as far as it goes: each connection is one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _options(settings: Settings, part: Part, allowed: access.Access) -> Options:
+    """Return the options of the server that a process runs."""
+    return Options(
+        search_budget_records=settings.search_budget_records,
+        request_id_retention_s=settings.request_id_retention_s,
+        default_retention=parse_policy(settings.default_retention),
+        retention_interval_s=settings.retention_interval_s,
+        run_jobs=part.runs_jobs,
+        shares_port=part.shares_port,
+        board=part.board,
+        admission=allowed.admission,
+        auditor=allowed.auditor,
+        certificates=allowed.certificates,
+        metrics=None if settings.metrics_address is None else Metrics(),
+    )
+
+
+def _told(
+    metrics: Metrics | None, store: MaintainedStore, settings: Settings, part: Part, clock: SystemClock
+) -> AbstractContextManager[object]:
+    """Tell figures to Prometheus meanwhile, where that is asked for.
+
+    Raises:
+        AddressInUse: As `Metrics.told_at`.
+    """
+    if metrics is None or settings.metrics_address is None:
+        return nullcontext()
+    metrics.add_store(
+        store,
+        default_policy=parse_policy(settings.default_retention),
+        now_us=clock.now_us,
+        tells_all=part.runs_jobs,
+    )
+    host, port = split_address(settings.metrics_address)
+    return metrics.told_at(f"{host}:{port + part.worker if port else 0}")

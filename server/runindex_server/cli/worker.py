@@ -89,6 +89,7 @@ def part_of(task: WorkerTask, memory: WorkerMemory) -> Part:
     """Return what a worker does of all that the server does."""
     return Part(
         address=task.address,
+        worker=task.worker,
         migrates=task.is_first,
         runs_jobs=task.worker == 0,
         shares_port=True,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from runindex_server.kv.api import ReadTxn, Store, WriteTxn
+from runindex_server.kv.commit_figures import CommitFigures
 
 T = TypeVar("T")
 
@@ -74,6 +75,18 @@ class Engine(Protocol):
 
     def readers(self) -> Readers:
         """Return who reads the store. Read-only."""
+        ...
+
+    def commits(self) -> CommitFigures:
+        """Return how commits went, as it is now and goes on being. Read-only."""
+        ...
+
+    def is_read_only(self) -> bool:
+        """Tell whether the disk takes no writes at all. Read-only."""
+        ...
+
+    def waiting_writes(self) -> int:
+        """Return how many writes wait for a commit. Read-only."""
         ...
 
     def copy(self) -> AbstractAsyncContextManager[StoreCopy]:

@@ -90,6 +90,11 @@ class GroupCommit:
             loop.call_soon(self._hand_over)
         return await future
 
+    @property
+    def waiting(self) -> int:
+        """How many writes wait; those of the group that is being committed do not."""
+        return len(self._queue)
+
     def close(self) -> None:
         """Commit what waits, and end the thread; again does nothing. Nothing may be written any more."""
         with suppress(RuntimeError):

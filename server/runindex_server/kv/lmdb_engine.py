@@ -1,12 +1,14 @@
 """What only LMDB can tell of a store, and its copies: one is made at a time, on a thread of its own."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from runindex_server.kv.commit_figures import CommitFigures
 from runindex_server.kv.engine import Readers, Sizes, StoreCopy
 from runindex_server.kv.lmdb_copy import LmdbCopy
 from runindex_server.kv.lmdb_environment import LmdbEnvironment
@@ -19,17 +21,27 @@ class LmdbEngine:
     """A `kv.engine.Engine` over an open environment."""
 
     def __init__(
-        self, environment: LmdbEnvironment, copy_path: Path, *, refuse_when_stopped: Callable[[], None]
+        self,
+        environment: LmdbEnvironment,
+        copy_path: Path,
+        *,
+        commits: CommitFigures,
+        waiting_writes: Callable[[], int],
+        refuse_when_stopped: Callable[[], None],
     ) -> None:
         """Take the environment, and where copies are made.
 
         Args:
             environment: Stays the store's to close, after `close`.
             copy_path: Where copies are made, by this process alone.
+            commits: How commits go; whoever commits counts them.
+            waiting_writes: Returns how many writes wait.
             refuse_when_stopped: Raises StoreClosed when the store is closed.
         """
         self._environment = environment
         self._path = copy_path
+        self._commits = commits
+        self._waiting_writes = waiting_writes
         self._refuse_when_stopped = refuse_when_stopped
         self._copier = ThreadPoolExecutor(1, thread_name_prefix="store-copier")
 
@@ -42,6 +54,18 @@ class LmdbEngine:
         """Return who reads the store; see `kv.engine.Engine`."""
         self._refuse_when_stopped()
         return self._environment.readers()
+
+    def commits(self) -> CommitFigures:
+        """Return how commits went; see `kv.engine.Engine`."""
+        return self._commits
+
+    def is_read_only(self) -> bool:
+        """Tell whether the disk takes no writes at all; see `kv.engine.Engine`."""
+        return bool(os.statvfs(self._path.parent).f_flag & os.ST_RDONLY)
+
+    def waiting_writes(self) -> int:
+        """Return how many writes wait; see `kv.engine.Engine`."""
+        return self._waiting_writes()
 
     @asynccontextmanager
     async def copy(self) -> AsyncIterator[StoreCopy]:

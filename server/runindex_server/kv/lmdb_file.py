@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from runindex_server.kv.api import ReadTxn, WriteTxn
+from runindex_server.kv.commit_figures import CommitFigures
 from runindex_server.kv.engine import Engine, Readers, Sizes, StoreCopy
 from runindex_server.kv.guard import guard_data_file
 from runindex_server.kv.lmdb_copy import open_read_only
@@ -48,6 +49,15 @@ class _FileEngine:
 
     def readers(self) -> Readers:
         return Readers(count=0, oldest_lag_commits=0)
+
+    def commits(self) -> CommitFigures:
+        return CommitFigures()
+
+    def is_read_only(self) -> bool:
+        return True
+
+    def waiting_writes(self) -> int:
+        return 0
 
     @asynccontextmanager
     async def copy(self) -> AsyncIterator[StoreCopy]:

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from runindex_server.clock import Clock
-from runindex_server.errors import CommitOutcomeUnknown, StoreClosed
+from runindex_server.errors import CommitOutcomeUnknown, StoreClosed, StoreFull
 from runindex_server.kv.api import ReadTxn, WriteTxn
+from runindex_server.kv.commit_figures import CommitFigures
 from runindex_server.kv.directory import sync_path
 from runindex_server.kv.group_commit import GroupCommit, Outcome, TakeGroup
 from runindex_server.kv.guard import RestoreUnfinished, StoreRefused, guard_data_file
@@ -70,10 +71,15 @@ class LmdbStore:
         self._has_failed = False
         self._release_lock = threading.Lock()
         copy_name = COPY_NAME if lock is not None else f"{COPY_NAME}.{self._pid}"
-        self._engine = LmdbEngine(
-            environment, directory / copy_name, refuse_when_stopped=self._refuse_when_stopped
-        )
+        self._commits = CommitFigures()
         self._writer = GroupCommit(self._commit)
+        self._engine = LmdbEngine(
+            environment,
+            directory / copy_name,
+            commits=self._commits,
+            waiting_writes=lambda: self._writer.waiting,
+            refuse_when_stopped=self._refuse_when_stopped,
+        )
         self._readers = ThreadPoolExecutor(OFFLOADED_READS_MAX, thread_name_prefix="store-reader")
 
     @property
@@ -126,7 +132,10 @@ class LmdbStore:
         if self._has_failed:
             return [Outcome(error=StoreClosed()) for _ in take()]
         try:
-            return self._environment.write_group(take, clock=self._clock)
+            with self._commits.counting() as commit:
+                outcomes = self._environment.write_group(take, clock=self._clock)
+                commit.writes = len(outcomes)
+                commit.has_failed = any(isinstance(outcome.error, StoreFull) for outcome in outcomes)
         except CommitOutcomeUnknown:
             self._has_failed = True
             self._on_fatal()
@@ -137,6 +146,7 @@ class LmdbStore:
                 # What one of them asks for may be too much: the others are not to pay for it.
                 return self._commit(lambda: fns[:1])
             return [Outcome(error=error) for _ in fns]
+        return outcomes
 
     def _refuse_when_stopped(self) -> None:
         self._refuse_when_forked()

@@ -10,6 +10,7 @@ from typing import TypeVar
 from runindex_server.clock import Clock
 from runindex_server.errors import StoreClosed
 from runindex_server.kv.api import ReadTxn, WriteTxn, check_row, decode_counter
+from runindex_server.kv.commit_figures import CommitFigures
 from runindex_server.kv.engine import Engine, Readers, Sizes, StoreCopy
 from runindex_server.kv.transaction import run_transaction
 from runindex_server.kv.write_buffer import Changes, Sequences, WriteBuffer, counter_rows
@@ -109,12 +110,22 @@ class _MemoryEngine:
 
     def __init__(self, snapshot: Callable[[], _MemoryCopy]) -> None:
         self._snapshot = snapshot
+        self._commits = CommitFigures()
 
     def sizes(self) -> Sizes:
         return Sizes(used=self._snapshot().total_bytes, free=0, disk=0, map=0)
 
     def readers(self) -> Readers:
         return Readers(count=0, oldest_lag_commits=0)
+
+    def commits(self) -> CommitFigures:
+        return self._commits
+
+    def is_read_only(self) -> bool:
+        return False
+
+    def waiting_writes(self) -> int:
+        return 0
 
     @asynccontextmanager
     async def copy(self) -> AsyncIterator[StoreCopy]:
@@ -135,12 +146,13 @@ class MemoryStore:
         self._rows = _SortedRows()
         self._sequences = Sequences()
         self._is_closed = False
+        self._engine = _MemoryEngine(self._copy)
         self._write(initialise)
 
     @property
     def engine(self) -> Engine:
         """What stands in for an engine; see `kv.engine`."""
-        return _MemoryEngine(self._copy)
+        return self._engine
 
     async def read(self, fn: Callable[[ReadTxn], T], *, offload: bool = False) -> T:  # noqa: ARG002  # The interface.
         """Run `fn` on one snapshot, always on the event loop; see `kv.api.Store`."""
@@ -156,7 +168,9 @@ class MemoryStore:
         self._refuse_when_closed()
         # As with an engine, other calls go on in between.
         await asyncio.sleep(0)
-        return self._write(fn)
+        with self._engine.commits().counting() as commit:
+            commit.writes = 1
+            return self._write(fn)
 
     async def close(self) -> None:
         """Refuse calls from now on."""

@@ -1,12 +1,15 @@
-"""The boundary of a call: bytes in, bytes or a refusal out. Only here a request is parsed, or an RPC ended.
+"""The boundary of a call: bytes in, bytes or a refusal out.
 
-It wraps each method once, when the server is built, and not each call.
+Only here a call is admitted, a request parsed, or an RPC ended. It wraps each method once, when the server is
+built, and not each call.
 """
 
+import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
-from typing import Any, Final, NoReturn, TypeAlias, cast
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Final, NoReturn, cast
 
 import grpc
 import grpc.aio
@@ -16,6 +19,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from runindex_server import limits
 from runindex_server.errors import (
+    DeadlinePassed,
     InternalFault,
     NotExecuted,
     RequestTooLarge,
@@ -24,77 +28,115 @@ from runindex_server.errors import (
     UnparsableRequest,
 )
 from runindex_server.logs import get_logger
+from runindex_server.rpc.admission import Admission, Context
+from runindex_server.rpc.auditing import Auditor
 from runindex_server.rpc.gate import Gate
+from runindex_server.rpc.metrics import Metrics, Serve
+from runindex_server.rpc.policy import role_for
 from runindex_server.rpc.status import refusal
 
-Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Method = Callable[[Any], Awaitable[bytes | Message]]
 """A servicer's method: a request message in, a response message or its wire form out."""
 
 StreamMethod = Callable[[Any], AsyncGenerator[Message, None]]
 """A servicer's method that answers piece by piece."""
 
+_UNBOUNDED: Final = nullcontext()
+
 _log: Final = get_logger(__name__)
 
 
-def handler_of(
-    descriptor: MethodDescriptor, method: Method | StreamMethod, gate: Gate
-) -> "grpc.RpcMethodHandler[Any, Any]":
-    """Return what gRPC calls for a method.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Boundary:
+    """What every call passes.
 
-    Bytes go in and out of gRPC as they are, so that a request that does not parse, and every exception, end
-    here as a refusal with a reason, and never as gRPC's own INTERNAL or UNKNOWN.
+    Attributes:
+        gate: Lets calls in while the server runs.
+        admission: Lets in who may call.
+        auditor: Writes down what they did.
+        metrics: Measures how long it took; None for not.
     """
-    if descriptor.server_streaming:
-        return grpc.unary_stream_rpc_method_handler(
-            _streaming(descriptor, cast("StreamMethod", method), gate)
-        )
-    return grpc.unary_unary_rpc_method_handler(_answering(descriptor, cast("Method", method), gate))
+
+    gate: Gate
+    admission: Admission = field(default_factory=Admission)
+    auditor: Auditor = field(default_factory=Auditor)
+    metrics: Metrics | None = None
+
+    def handler_of(
+        self, descriptor: MethodDescriptor, method: Method | StreamMethod
+    ) -> "grpc.RpcMethodHandler[Any, Any]":
+        """Return what gRPC calls for a method.
+
+        Bytes go in and out of gRPC as they are, so that a request that does not parse, and every exception,
+        end here as a refusal with a reason, and never as gRPC's own INTERNAL or UNKNOWN.
+        """
+        if descriptor.server_streaming:
+            stream = self._streaming(descriptor, cast("StreamMethod", method))
+            return grpc.unary_stream_rpc_method_handler(self._measured(descriptor, stream))
+        answer = self._answering(descriptor, cast("Method", method))
+        return grpc.unary_unary_rpc_method_handler(self._measured(descriptor, answer))
+
+    def _measured(self, descriptor: MethodDescriptor, serve: Serve) -> Serve:
+        """Return what serves a method, and measures it where that is asked for."""
+        return serve if self.metrics is None else self.metrics.measuring(descriptor, serve)
+
+    def _answering(
+        self, descriptor: MethodDescriptor, method: Method
+    ) -> Callable[[bytes, Context], Awaitable[bytes]]:
+        """Return what serves a method with one answer."""
+        request_class = GetMessageClass(descriptor.input_type)
+        role, audit = role_for(descriptor), self.auditor.of_method(descriptor)
+
+        async def serve(data: bytes, context: Context) -> bytes:
+            request = None
+            try:
+                with self.gate:
+                    self.admission.admit(role, context)
+                    bound = _bound(context)
+                    request = parse(request_class, data)
+                    async with bound:
+                        response = await method(request)
+                    audit.done(context, request, response)
+            except Exception as error:  # noqa: BLE001  # Every call ends here.
+                refused = _refusal_of(error, descriptor)
+                audit.refused(context, request, refused)
+                await _end(context, refused)
+            return response if isinstance(response, bytes) else response.SerializeToString()
+
+        return serve
+
+    def _streaming(
+        self, descriptor: MethodDescriptor, method: StreamMethod
+    ) -> Callable[[bytes, Context], Awaitable[None]]:
+        """Return what serves a method that answers piece by piece.
+
+        It writes the pieces itself: when the caller goes away, that is where it learns it, and what the
+        method holds is given up at once. A generator would only be dropped.
+        """
+        request_class = GetMessageClass(descriptor.input_type)
+        role, audit = role_for(descriptor), self.auditor.of_method(descriptor)
+
+        async def serve(data: bytes, context: Context) -> None:
+            request = None
+            try:
+                with self.gate:
+                    self.admission.admit(role, context)
+                    _refuse_when_late(context)
+                    request = parse(request_class, data)
+                    async with aclosing(method(request)) as pieces:
+                        async for piece in pieces:
+                            await context.write(piece.SerializeToString())
+                    audit.done(context, request, None)
+            except Exception as error:  # noqa: BLE001  # As above.
+                refused = _refusal_of(error, descriptor)
+                audit.refused(context, request, refused)
+                await _end(context, refused)
+
+        return serve
 
 
-def _answering(
-    descriptor: MethodDescriptor, method: Method, gate: Gate
-) -> Callable[[bytes, Context], Awaitable[bytes]]:
-    """Return what serves a method with one answer."""
-    request_class = GetMessageClass(descriptor.input_type)
-
-    async def serve(data: bytes, context: Context) -> bytes:
-        try:
-            with gate:
-                _refuse_when_late(context)
-                response = await method(parse(request_class, data))
-        except Exception as error:  # noqa: BLE001  # Every call ends here.
-            await _end(context, descriptor, error)
-        return response if isinstance(response, bytes) else response.SerializeToString()
-
-    return serve
-
-
-def _streaming(
-    descriptor: MethodDescriptor, method: StreamMethod, gate: Gate
-) -> Callable[[bytes, Context], Awaitable[None]]:
-    """Return what serves a method that answers piece by piece.
-
-    It writes the pieces itself: when the caller goes away, that is where it learns it, and what the method
-    holds is given up at once. A generator would only be dropped.
-    """
-    request_class = GetMessageClass(descriptor.input_type)
-
-    async def serve(data: bytes, context: Context) -> None:
-        try:
-            with gate:
-                _refuse_when_late(context)
-                async with aclosing(method(parse(request_class, data))) as pieces:
-                    async for piece in pieces:
-                        await context.write(piece.SerializeToString())
-        except Exception as error:  # noqa: BLE001  # As above.
-            await _end(context, descriptor, error)
-
-    return serve
-
-
-def _refuse_when_late(context: Context) -> None:
-    """Refuse a call whose caller has given it up already.
+def _refuse_when_late(context: Context) -> float | None:
+    """Refuse a call whose caller has given it up already; return how long it may take, in seconds.
 
     While a call is under way gRPC cancels it at its deadline, and a write that waits is dropped then.
 
@@ -104,6 +146,19 @@ def _refuse_when_late(context: Context) -> None:
     left_s = context.time_remaining()
     if left_s is not None and left_s <= 0:
         raise NotExecuted
+    return left_s
+
+
+def _bound(context: Context) -> AbstractAsyncContextManager[object]:
+    """Return what ends a call that no deadline of its caller ends in time.
+
+    Raises:
+        NotExecuted: As `_refuse_when_late`.
+    """
+    left_s = _refuse_when_late(context)
+    if left_s is None:
+        return asyncio.timeout(limits.CALL_S_DEFAULT)
+    return asyncio.timeout(limits.CALL_S_MAX) if left_s > limits.CALL_S_MAX else _UNBOUNDED
 
 
 def parse(request_class: type[Message], data: bytes) -> Message:
@@ -123,8 +178,8 @@ def parse(request_class: type[Message], data: bytes) -> Message:
     return request
 
 
-async def _end(context: Context, descriptor: MethodDescriptor, error: Exception) -> NoReturn:
-    """End a call that met an error with a refusal, and log it. Called while the error is being handled.
+def _refusal_of(error: Exception, descriptor: MethodDescriptor) -> RunIndexError:
+    """Return the refusal that an error ends a call with, and log it. Called while it is being handled.
 
     Of a fault of the server the caller learns the id of its log line, and nothing else.
     """
@@ -134,9 +189,18 @@ async def _end(context: Context, descriptor: MethodDescriptor, error: Exception)
         case StoreCorrupt():
             error.metadata["callId"] = call_id
             _log.error("call refused", reason=error.reason, detail=error.detail, **told)
+            return error
         case RunIndexError():
             _log.debug("call refused", reason=error.reason, **told)
+            return error
+        case TimeoutError():
+            _log.warning("call took too long", **told)
+            return DeadlinePassed()
         case _:
             _log.exception("call failed", **told)
-            error = InternalFault(call_id)
+            return InternalFault(call_id)
+
+
+async def _end(context: Context, error: RunIndexError) -> NoReturn:
+    """End a call with a refusal."""
     await context.abort(*refusal(error))

@@ -8,15 +8,13 @@ from runindex.v1 import run_index_pb2 as pb
 from runindex.v1 import templates_pb2 as templates_pb
 from runindex_server import limits
 from runindex_server.rpc import validate
+from runindex_server.rpc.admission import CALLER
 from runindex_server.rpc.digest import query_digest, request_digest
 from runindex_server.runs.mutation import Conditions, RequestKey
 from runindex_server.runs.page_token import PageTokens, Position
 from runindex_server.runs.paging import PageRequest
 from runindex_server.runs.run_index import Draft
 from runindex_server.schema.run import RunId
-
-CALLER = ""
-"""Who asks. Nobody is told apart as long as there is no authentication."""
 
 CreateRequest = pb.CreateRunRequest | pb.CreateChildRunRequest
 CollectionRequest = (
@@ -91,7 +89,7 @@ def conditions(request: ChangeRequest) -> Conditions:
         InvalidField: As `validate.request_id`.
     """
     expected = request.expected_version if request.HasField("expected_version") else None
-    return Conditions(expected_version=expected, request=request_key(request), actor=CALLER)
+    return Conditions(expected_version=expected, request=request_key(request), actor=CALLER.get().name)
 
 
 def request_key(request: UnversionedRequest | ChangeRequest) -> RequestKey | None:
@@ -103,7 +101,7 @@ def request_key(request: UnversionedRequest | ChangeRequest) -> RequestKey | Non
     if not request.HasField("request_id"):
         return None
     request_id = validate.request_id(request.request_id)
-    return RequestKey(caller=CALLER, request_id=request_id, digest=request_digest(request))
+    return RequestKey(caller=CALLER.get().name, request_id=request_id, digest=request_digest(request))
 
 
 def page_call(

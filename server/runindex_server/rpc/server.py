@@ -1,15 +1,14 @@
 """The gRPC server, assembled: services, options, background jobs, start and drain."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Final, cast
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import grpc.aio
 import uuid_utils
 from google.protobuf.descriptor import ServiceDescriptor
-from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from runindex.v1 import insights_pb2, maintenance_pb2, run_data_pb2, run_index_pb2, templates_pb2
 from runindex_server import limits
@@ -18,15 +17,21 @@ from runindex_server.jobs.retention.board import Board
 from runindex_server.jobs.retention.enforcement import Retention
 from runindex_server.jobs.runner import JobRunner
 from runindex_server.kv.engine import MaintainedStore
-from runindex_server.rpc.address import AddressInUse, split_address
-from runindex_server.rpc.boundary import handler_of
+from runindex_server.rpc.address import AddressInUse, is_loopback, split_address
+from runindex_server.rpc.admission import Admission
+from runindex_server.rpc.auditing import Auditor
+from runindex_server.rpc.boundary import Boundary
 from runindex_server.rpc.gate import Gate
 from runindex_server.rpc.insights_servicer import RunInsightsServicer
 from runindex_server.rpc.maintenance_servicer import MaintenanceServicer
-from runindex_server.rpc.reflection_pool import ReflectionPool
+from runindex_server.rpc.metrics import Metrics
+from runindex_server.rpc.policy import POLICY, REFLECTION, check_policy
+from runindex_server.rpc.readiness import Readiness
+from runindex_server.rpc.reflection import Reflection
 from runindex_server.rpc.run_data_servicer import RunDataServicer
 from runindex_server.rpc.servicer import RunIndexServicer
 from runindex_server.rpc.templates_servicer import RunTemplatesServicer
+from runindex_server.rpc.tls import Certificates
 from runindex_server.runs.page_token import PageTokens
 from runindex_server.schema.header import StoreHeader, read_header
 from runindex_server.schema.run import KEEP_ALL, RetentionPolicy, RunId
@@ -35,18 +40,24 @@ from runindex_server.search.index import TermIndex
 _HEALTH: Final[Any] = vars(health)["aio"]
 """The health service for an asyncio server; its stubs lack it."""
 
-_POOL: Final = cast("DescriptorPool", ReflectionPool())
-
 RUN_INDEX: Final = run_index_pb2.DESCRIPTOR.services_by_name["RunIndex"]
 RUN_DATA: Final = run_data_pb2.DESCRIPTOR.services_by_name["RunData"]
 RUN_INSIGHTS: Final = insights_pb2.DESCRIPTOR.services_by_name["RunInsights"]
 RUN_TEMPLATES: Final = templates_pb2.DESCRIPTOR.services_by_name["RunTemplates"]
 MAINTENANCE: Final = maintenance_pb2.DESCRIPTOR.services_by_name["Maintenance"]
 
-NAMES: Final = (
-    *(each.full_name for each in (RUN_INDEX, RUN_DATA, RUN_INSIGHTS, RUN_TEMPLATES, MAINTENANCE)),
-    health.SERVICE_NAME,
+SERVICES: Final = (
+    RUN_INDEX,
+    RUN_DATA,
+    RUN_INSIGHTS,
+    RUN_TEMPLATES,
+    MAINTENANCE,
+    health_pb2.DESCRIPTOR.services_by_name["Health"],
+    reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"],
 )
+"""All that is served."""
+
+NAMES: Final = tuple(each.full_name for each in SERVICES if each.full_name != REFLECTION)
 """The services whose health is told, beside that of the server as a whole."""
 
 CHANNEL_OPTIONS: Final = (
@@ -58,6 +69,9 @@ CHANNEL_OPTIONS: Final = (
     ("grpc.max_concurrent_streams", 4_096),
     ("grpc.max_allowed_incoming_connections", 10_000),
     ("grpc.server_handshake_timeout_ms", 10_000),
+    # Beyond the first, metadata is refused now and then; beyond the second always.
+    ("grpc.max_metadata_size", 8 * 1024),
+    ("grpc.absolute_max_metadata_size", 16 * 1024),
     # Finds dead peers, and lets idle clients ping every ten seconds without being cut off.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
@@ -65,6 +79,15 @@ CHANNEL_OPTIONS: Final = (
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.enable_channelz", 0),
 )
+
+
+TLS_OPTIONS: Final = (
+    # A certificate is looked at when a connection begins. Each begins anew after an hour, and calls that are
+    # under way, a backup say, have another hour to end.
+    ("grpc.max_connection_age_ms", 3_600_000),
+    ("grpc.max_connection_age_grace_ms", 3_600_000),
+)
+"""Those of a server that speaks TLS, beside the others."""
 
 
 class Server:
@@ -78,6 +101,7 @@ class Server:
         port: int,
         jobs: JobRunner,
         gate: Gate,
+        readiness: Readiness,
         health_servicer: Any,  # noqa: ANN401  # As `_HEALTH`.
     ) -> None:
         """Take what `start_server` has assembled."""
@@ -85,6 +109,7 @@ class Server:
         self._health = health_servicer
         self._gate = gate
         self.jobs = jobs
+        self.readiness = readiness
         self.host = host
         self.port = port
 
@@ -99,6 +124,7 @@ class Server:
         Args:
             drain_s: How long calls may take to finish; then they are cut off.
         """
+        await self.readiness.stop()
         await self._health.enter_graceful_shutdown()
         await self._gate.close(drain_s)
         # What is still open are health watches, and calls whose time is over.
@@ -125,6 +151,10 @@ class Options:
         shares_port: Whether other processes of this server listen on the same port. A second server on it
             fails otherwise, and does not take half of the connections.
         board: What this server's processes let each other know of retention; None for a single process.
+        admission: Who may call.
+        auditor: Writes down what callers did.
+        certificates: With which callers are spoken to by TLS; None for in the clear.
+        metrics: Measures calls; None for not.
     """
 
     search_budget_records: int = limits.SEARCH_BUDGET_RECORDS
@@ -135,6 +165,10 @@ class Options:
     run_jobs: bool = True
     shares_port: bool = False
     board: Board | None = None
+    admission: Admission = field(default_factory=Admission)
+    auditor: Auditor = field(default_factory=Auditor)
+    certificates: Certificates | None = None
+    metrics: Metrics | None = None
 
 
 async def start_server(
@@ -152,35 +186,70 @@ async def start_server(
         InvalidAddress: The address is none.
         AddressInUse: It cannot be listened on.
         StoreCorrupt, StorageVersionUnknown: As `read_header`.
+        PolicyIncomplete: Of a method it is not said who may call it.
     """
+    check_policy(SERVICES)
     host, _ = split_address(address)
     options = options or Options()
     header = await store.read(read_header)
-    retention = Retention(
+    retention = _retention(store, clock, options)
+    await retention.prepare()
+    gate, health_servicer = Gate(), _HEALTH.HealthServicer()
+    server = grpc.aio.server(options=_channel_options(options))
+    boundary = Boundary(
+        gate=gate, admission=options.admission, auditor=options.auditor, metrics=options.metrics
+    )
+    for service, servicer in _servicers(store, header, retention, clock, options):
+        add_service(server, service, servicer, boundary)
+    _add_common_services(server, health_servicer, _reflection(address, options.admission))
+    port = _listen(server, address, options.certificates)
+    await server.start()
+    readiness = Readiness(store, health_servicer, NAMES)
+    await readiness.start()
+    jobs = JobRunner(
+        store, clock=clock, request_id_retention_s=options.request_id_retention_s, retention=retention
+    )
+    if options.run_jobs:
+        jobs.start()
+    return Server(
+        server,
+        host=host,
+        port=port,
+        jobs=jobs,
+        gate=gate,
+        readiness=readiness,
+        health_servicer=health_servicer,
+    )
+
+
+def _add_common_services(
+    server: grpc.aio.Server,
+    health_servicer: Any,  # noqa: ANN401  # As `_HEALTH`.
+    reflection: Reflection,
+) -> None:
+    """Add the services that are not of the contract, and have handlers of their own."""
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection, server)
+
+
+def _retention(store: MaintainedStore, clock: Clock, options: Options) -> Retention:
+    """Return what enforces retention."""
+    return Retention(
         store,
         clock=clock,
         default_policy=options.default_retention,
         interval_s=options.retention_interval_s,
         board=options.board,
     )
-    await retention.prepare()
-    server = grpc.aio.server(options=(*CHANNEL_OPTIONS, ("grpc.so_reuseport", int(options.shares_port))))
-    gate = Gate()
-    for service, servicer in _servicers(store, header, retention, clock, options):
-        add_service(server, service, servicer, gate)
-    health_servicer = _HEALTH.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
-    reflection.enable_server_reflection((*NAMES, reflection.SERVICE_NAME), server, pool=_POOL)
-    port = _listen(server, address)
-    await server.start()
-    for name in ("", *NAMES):
-        await health_servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
-    jobs = JobRunner(
-        store, clock=clock, request_id_retention_s=options.request_id_retention_s, retention=retention
+
+
+def _channel_options(options: Options) -> tuple[tuple[str, int], ...]:
+    """Return the options of gRPC."""
+    return (
+        *CHANNEL_OPTIONS,
+        *(() if options.certificates is None else TLS_OPTIONS),
+        ("grpc.so_reuseport", int(options.shares_port)),
     )
-    if options.run_jobs:
-        jobs.start()
-    return Server(server, host=host, port=port, jobs=jobs, gate=gate, health_servicer=health_servicer)
 
 
 def _servicers(
@@ -205,25 +274,35 @@ def _servicers(
     yield MAINTENANCE, MaintenanceServicer(store, header=header, retention=retention, clock=clock)
 
 
-def _listen(server: grpc.aio.Server, address: str) -> int:
-    """Listen on an address and return the port.
+def _reflection(address: str, admission: Admission) -> Reflection:
+    """Return the reflection service. On loopback nobody is asked, so that grpcurl works as it is."""
+    role = None if is_loopback(address) else POLICY[REFLECTION]["ServerReflectionInfo"]
+    return Reflection((*NAMES, REFLECTION), admission, role=role)
+
+
+def _listen(server: grpc.aio.Server, address: str, certificates: Certificates | None) -> int:
+    """Listen on an address, by TLS or in the clear, and return the port.
 
     Raises:
         AddressInUse: It cannot be listened on.
     """
     try:
-        return server.add_insecure_port(address)
+        if certificates is None:
+            return server.add_insecure_port(address)
+        return server.add_secure_port(address, certificates.credentials())
     except RuntimeError as error:
         raise AddressInUse(address) from error
 
 
-def add_service(server: grpc.aio.Server, service: ServiceDescriptor, servicer: object, gate: Gate) -> None:
+def add_service(
+    server: grpc.aio.Server, service: ServiceDescriptor, servicer: object, boundary: Boundary
+) -> None:
     """Add a service to a server, each method of the contract by its name.
 
     Raises:
         AttributeError: The servicer lacks a method of the contract.
     """
     handlers = {
-        method.name: handler_of(method, getattr(servicer, method.name), gate) for method in service.methods
+        method.name: boundary.handler_of(method, getattr(servicer, method.name)) for method in service.methods
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from runindex_server.errors import InvalidArgument, Reason, RunIndexError, Unavailable
+from runindex_server.errors import InvalidArgument, Reason, RunIndexError
 
 DOMAIN: Final = "runindex"
 """`ErrorInfo.domain` of every refusal."""
@@ -58,6 +58,7 @@ STATUS_CODES: Final[Mapping[Reason, grpc.StatusCode]] = MappingProxyType(
         Reason.CREDENTIALS_INVALID: grpc.StatusCode.UNAUTHENTICATED,
         Reason.PERMISSION_DENIED: grpc.StatusCode.PERMISSION_DENIED,
         Reason.NOT_EXECUTED: grpc.StatusCode.DEADLINE_EXCEEDED,
+        Reason.DEADLINE_PASSED: grpc.StatusCode.DEADLINE_EXCEEDED,
         Reason.OVERLOADED: grpc.StatusCode.UNAVAILABLE,
         Reason.SHUTTING_DOWN: grpc.StatusCode.UNAVAILABLE,
         Reason.MIGRATING: grpc.StatusCode.UNAVAILABLE,
@@ -95,7 +96,7 @@ def _details(error: RunIndexError) -> list[Message]:
             field=error.field, description=error.message, reason=error.reason
         )
         details.append(BadRequest(field_violations=[violation]))
-    if isinstance(error, Unavailable):
+    if error.retry_after_ms is not None:
         seconds, millis = divmod(error.retry_after_ms, 1_000)
         details.append(RetryInfo(retry_delay=Duration(seconds=seconds, nanos=millis * 1_000_000)))
     return details

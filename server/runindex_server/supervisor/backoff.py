@@ -8,8 +8,8 @@ FIRST_S: Final = 0.1
 LONGEST_S: Final = 5.0
 """At most: what fails at every start costs little, and what was mended is back soon."""
 
-LONG_LIFE_US: Final = 60_000_000
-"""Of life, after which an end is a first one again."""
+LONG_LIFE_US: Final = 5_000_000
+"""Of life, after which an end is a first one again: it was no fault of the start, and callers wait."""
 
 
 class Backoff:

@@ -34,6 +34,7 @@ OUT_OF_REACH: Final = {
     "CREDENTIALS_INVALID": "of a server that asks for credentials",
     "PERMISSION_DENIED": "of a server that knows rights",
     "NOT_EXECUTED": "of a server that is late",
+    "DEADLINE_PASSED": "of a server that is late",
     "OVERLOADED": "of a server that has too much to do",
     "SHUTTING_DOWN": "of a server that stops",
     "MIGRATING": "of a server whose store is being migrated",

@@ -10,9 +10,9 @@ from typing import Final
 import pytest
 from typer.testing import CliRunner
 
-from runindex_server import cli
 from runindex_server.bundles import archive, bounds
 from runindex_server.bundles.contents import BundleCheck
+from runindex_server.cli.app import app
 from runindex_server.kv.lmdb_store import open_lmdb
 from runindex_server.runs.bootstrap import initialise
 from runindex_server.schema._generated import bundle_pb2 as pb
@@ -92,5 +92,5 @@ def test_the_commands_run_as_they_stand(
         program, command, *arguments = shlex.split(line)
         if command == "backup":
             arguments += ["--address", server.target]
-        result = CliRunner().invoke(cli.app, [command, *arguments])
+        result = CliRunner().invoke(app, [command, *arguments])
         assert (program, result.exit_code) == ("runindex-server", 0), result.output

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from runindex.v1 import run_index_pb2 as pb
 from runindex_server import limits
 from runindex_server.errors import RunIndexError, RunNotFound, StoreCorrupt
-from runindex_server.rpc.boundary import handler_of
+from runindex_server.rpc.boundary import Boundary
 from runindex_server.rpc.gate import Gate
 
 METHOD = pb.DESCRIPTOR.services_by_name["RunIndex"].methods_by_name["GetRun"]
@@ -62,7 +62,7 @@ def serve(
     method: Callable[[Any], Awaitable[Any]], data: bytes, *, left_s: float | None = None
 ) -> tuple[bytes, FakeContext, list[Log]]:
     """Serve one call: return its answer, how it was ended, and what was logged of it."""
-    handler = handler_of(METHOD, method, Gate())
+    handler = Boundary(gate=Gate()).handler_of(METHOD, method)
     context, answer = FakeContext(left_s), b""
     with capture_logs() as logs, suppress(Aborted):
         answer = asyncio.run(handler.unary_unary(data, context))

@@ -235,6 +235,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """DEADLINE_EXCEEDED: the deadline passed before the call was executed; nothing was written. No
     metadata.
     """
+    ERROR_REASON_DEADLINE_PASSED: _ErrorReason.ValueType  # 81
+    """DEADLINE_EXCEEDED: the call took longer than the server lets one take; a write may or may not
+    have been applied. Retry with the same `request_id` to learn which. No metadata.
+    """
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 90
     """UNAVAILABLE: too much is waiting; has RetryInfo. Nothing was written. No metadata."""
     ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 91
@@ -359,6 +363,10 @@ ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 72
 ERROR_REASON_NOT_EXECUTED: ErrorReason.ValueType  # 80
 """DEADLINE_EXCEEDED: the deadline passed before the call was executed; nothing was written. No
 metadata.
+"""
+ERROR_REASON_DEADLINE_PASSED: ErrorReason.ValueType  # 81
+"""DEADLINE_EXCEEDED: the call took longer than the server lets one take; a write may or may not
+have been applied. Retry with the same `request_id` to learn which. No metadata.
 """
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 90
 """UNAVAILABLE: too much is waiting; has RetryInfo. Nothing was written. No metadata."""
