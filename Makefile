@@ -13,6 +13,12 @@ PYTHON ?= python3
 TESTS ?=
 # How many runs `make bench-scale` fills a store with.
 RUNS ?= 1000000
+# How many states `make power` checks.
+STATES ?= 1000000
+# What `make histories` records: so many histories of so many operations, each with so many kills.
+HISTORIES ?= 10
+OPERATIONS ?= 200000
+KILLS ?= 100
 
 BIN := .venv/bin
 # Wheels before sources, so that no compiler is needed where a wheel exists.
@@ -50,12 +56,25 @@ demo: setup ## Record a part of the tests as a tree of runs while they happen, a
 	@$(BIN)/python -m examples.demo
 
 .PHONY: test
-test: setup ## Run all tests
-	$(BIN)/pytest --numprocesses=auto --dist=worksteal $(TESTS)
+test: setup ## Run all tests but those of `make trust`
+	$(BIN)/pytest --numprocesses=auto --dist=worksteal --ignore=tests/trust $(TESTS)
 
 .PHONY: test-workers
 test-workers: setup ## Run the contract's tests against two processes that serve one store
 	$(BIN)/pytest --numprocesses=auto --dist=worksteal --store=workers tests/contract
+
+# One after the other: each keeps both cores busy by itself.
+.PHONY: trust
+trust: setup ## Lose power 20,000 times, and judge 200,000 operations under 100 kills
+	RUNINDEX_HISTORY_OPERATIONS=200000 RUNINDEX_HISTORY_KILLS=100 $(BIN)/pytest tests/trust
+
+.PHONY: power
+power: setup ## Lose power until so many different states are checked: make power STATES=1000000
+	@$(BIN)/python -m tests.trust.power.long --states $(STATES)
+
+.PHONY: histories
+histories: setup ## Judge long histories under kills: make histories OPERATIONS=200000 KILLS=100 HISTORIES=10
+	@$(BIN)/python -m tests.trust.histories --operations $(OPERATIONS) --kills $(KILLS) --histories $(HISTORIES)
 
 .PHONY: cov
 cov: setup ## Run all tests, and tell which branches none of them takes
