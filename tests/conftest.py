@@ -23,7 +23,7 @@ from tests.support.clock import ManualClock
 from tests.support.server import LoopThread, OpenStore, RunningServer, StartServer
 from tests.support.workers import LOOK_INSIDE, Pool, WorkersServer, pool_in
 
-pytest_plugins = ["tests.support.hypothesis_profiles", "tests.support.no_skips"]
+pytest_plugins = ["tests.support.hypothesis_profiles", "tests.support.no_skips", "tests.support.tally"]
 
 MAP_BYTES: Final = 256 * 1024 * 1024
 

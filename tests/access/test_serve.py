@@ -22,6 +22,7 @@ from runindex.v1 import run_index_pb2_grpc as pb_grpc
 from runindex_server.access.caller import Role
 from runindex_server.cli import exits
 from runindex_server.cli.app import app
+from runindex_server.logs import configure_logs
 from runindex_server.rpc.tls import TlsFiles
 from tests.access.conftest import trusting
 from tests.access.refusals import reason_of
@@ -34,6 +35,8 @@ Serve = Callable[..., str]
 
 def run(*arguments: str, **environment: str) -> tuple[int, str, str]:
     result = CliRunner().invoke(app, list(arguments), env=environment)
+    # The command may have let the log go to where its errors went, which is closed now.
+    configure_logs("warning", "json")
     return result.exit_code, result.stdout, result.stderr
 
 

@@ -15,6 +15,8 @@ from runindex.v1 import insights_pb2 as insights_pb
 from runindex.v1 import insights_pb2_grpc as insights_grpc
 from runindex.v1 import run_index_pb2 as pb
 from runindex.v1 import run_index_pb2_grpc as pb_grpc
+from runindex.v1 import templates_pb2 as templates_pb
+from runindex.v1 import templates_pb2_grpc as templates_grpc
 from runindex_server.access.caller import Caller, Role
 from runindex_server.access.token_file import (
     LOOK_INTERVAL_US,
@@ -27,6 +29,7 @@ from runindex_server.access.token_file import (
 from runindex_server.access.tokens import TokenTable, checked_name
 from tests.access.conftest import TokenMaker
 from tests.access.refusals import reason_of
+from tests.support.calls import DEFAULT
 from tests.support.clock import SECOND_US, ManualClock
 from tests.support.server import RunningServer
 
@@ -164,7 +167,7 @@ def test_an_unknown_id_takes_as_long_as_a_wrong_secret(tokens: TokenMaker, clock
     assert max(medians) < 2 * min(medians)
 
 
-def test_the_actor_is_kept_with_each_transition(
+def test_who_made_it_is_kept_with_a_run_and_with_each_transition(
     asking: RunningServer, tokens: TokenMaker, clock: ManualClock
 ) -> None:
     _, one = tokens(Role.WRITER, name="agent one")
@@ -179,7 +182,39 @@ def test_the_actor_is_kept_with_each_transition(
             insights_pb.GetRunHistoryRequest(run_id=run.run_id), metadata=bearer(two)
         )
 
-    assert [each.actor for each in history.transitions][-2:] == ["agent two", "agent one"]
+        shown = runs.GetRun(pb.GetRunRequest(run_id=run.run_id), metadata=bearer(two)).run
+
+    assert [each.actor for each in history.transitions] == ["agent one", "agent two", "agent one"]
+    assert run.creator == shown.creator == "agent one"
+
+
+def test_who_made_it_is_kept_with_runs_of_all_kinds(
+    asking: RunningServer, tokens: TokenMaker, clock: ManualClock
+) -> None:
+    _, text = tokens(Role.ADMIN, name="agent")
+    _, other = tokens(Role.WRITER, name="other")
+    clock.advance(LOOK_INTERVAL_US)
+    with grpc.insecure_channel(asking.target) as channel:
+        runs, templates = pb_grpc.RunIndexStub(channel), templates_grpc.RunTemplatesStub(channel)
+        templates.PutTemplate(templates_pb.PutTemplateRequest(name="t"), metadata=bearer(text))
+        made = [
+            runs.CreateChildRun(pb.CreateChildRunRequest(parent_run_id=DEFAULT), metadata=bearer(other)).run,
+            templates.CreateRunFromTemplate(
+                templates_pb.CreateRunFromTemplateRequest(name="t"), metadata=bearer(other)
+            ),
+            templates.CloneRun(templates_pb.CloneRunRequest(run_id=DEFAULT), metadata=bearer(other)),
+        ]
+        again = [
+            runs.CreateRun(pb.CreateRunRequest(request_id="r"), metadata=bearer(other)).run for _ in range(2)
+        ]
+        creators = [
+            runs.GetRun(pb.GetRunRequest(run_id=run_id), metadata=bearer(text)).run.creator
+            for run_id in (*(each.run_id for each in made), DEFAULT)
+        ]
+
+    assert creators == ["other", "other", "other", ""]
+    assert again[0] == again[1]
+    assert again[0].creator == "other"
 
 
 def test_request_ids_are_of_a_caller(asking: RunningServer, tokens: TokenMaker, clock: ManualClock) -> None:

@@ -13,15 +13,14 @@ RUN_METHODS: Final = ("GetRun", *COLLECTIONS)
 
 
 def rich_run(stub: Stub) -> pb.Run:
-    """Create a run that has every field but what only a copy has, which has no parent; return it whole."""
+    """Create a run that has every field but those of a copy, and of a known caller; return it whole."""
     run_id = create(stub, tags=["old", "b"], metadata={"k": "word"}, parent=DEFAULT).run_id
     set_retention(stub, run_id, pb.RetentionPolicy(delete_after=Duration(seconds=1)))
     fail(stub, run_id)
     archive(stub, run_id)
     run = get(stub, run_id)
-    assert {field.name for field, _ in run.ListFields()} == {*pb.Run.DESCRIPTOR.fields_by_name} - {
-        "cloned_from"
-    }
+    others = {"cloned_from", "creator"}
+    assert {field.name for field, _ in run.ListFields()} == {*pb.Run.DESCRIPTOR.fields_by_name} - others
     return run
 
 

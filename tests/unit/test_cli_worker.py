@@ -44,7 +44,8 @@ def test_what_one_tells_on_the_board_all_know() -> None:
 
 def test_a_worker_loads_no_command() -> None:
     """It starts again while callers wait: what it does not need takes longer to load than the rest."""
-    code = "import runindex_server.cli.worker, sys; print(*{'typer', 'rich.table'} & set(sys.modules))"
+    loaded = "{'typer', 'runindex_server.cli.app'} & set(sys.modules)"
+    code = f"import runindex_server.cli.worker, sys; print(*{loaded})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.split() == []

@@ -471,6 +471,9 @@ type Run struct {
 	// The canonical id of the run from which this one was copied by CloneRun. Unset for all others. It
 	// may name a run that was deleted since.
 	ClonedFrom *string `protobuf:"bytes,15,opt,name=cloned_from,json=clonedFrom,proto3,oneof" json:"cloned_from,omitempty"`
+	// Who created the run: the caller by name. Empty when callers are not told apart. Who changed its
+	// state since is in its history.
+	Creator string `protobuf:"bytes,16,opt,name=creator,proto3" json:"creator,omitempty"`
 	// What the caller records about the run: a JSON object. Unset when there is none; an empty object
 	// is the same as none. Numbers are IEEE doubles: an integer beyond 2^53 loses digits, so send
 	// such as strings. At most 64 KiB encoded, 20 levels (the object itself is the first), 5,000
@@ -613,6 +616,13 @@ func (x *Run) GetExpireTime() *timestamppb.Timestamp {
 func (x *Run) GetClonedFrom() string {
 	if x != nil && x.ClonedFrom != nil {
 		return *x.ClonedFrom
+	}
+	return ""
+}
+
+func (x *Run) GetCreator() string {
+	if x != nil {
+		return x.Creator
 	}
 	return ""
 }
@@ -4030,7 +4040,7 @@ var File_runindex_v1_run_index_proto protoreflect.FileDescriptor
 
 const file_runindex_v1_run_index_proto_rawDesc = "" +
 	"\n" +
-	"\x1brunindex/v1/run_index.proto\x12\vrunindex.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf5\x05\n" +
+	"\x1brunindex/v1/run_index.proto\x12\vrunindex.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8f\x06\n" +
 	"\x03Run\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12+\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x15.runindex.v1.RunStateR\x05state\x12\x18\n" +
@@ -4051,7 +4061,8 @@ const file_runindex_v1_run_index_proto_rawDesc = "" +
 	"\vexpire_time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"expireTime\x12$\n" +
 	"\vcloned_from\x18\x0f \x01(\tH\x02R\n" +
-	"clonedFrom\x88\x01\x01\x123\n" +
+	"clonedFrom\x88\x01\x01\x12\x18\n" +
+	"\acreator\x18\x10 \x01(\tR\acreator\x123\n" +
 	"\bmetadata\x18d \x01(\v2\x17.google.protobuf.StructR\bmetadataB\b\n" +
 	"\x06_errorB\x10\n" +
 	"\x0e_parent_run_idB\x0e\n" +

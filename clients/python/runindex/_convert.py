@@ -133,6 +133,7 @@ def run_of(run: pb.Run) -> Run:
         tags=tuple(run.tags),
         parent_run_id=run.parent_run_id if run.HasField("parent_run_id") else None,
         cloned_from=run.cloned_from if run.HasField("cloned_from") else None,
+        creator=run.creator,
         revision=run.revision,
         metadata=dict_of(run.metadata),
     )

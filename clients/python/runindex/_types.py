@@ -62,6 +62,7 @@ class Run:
         tags: In the order in which they were added.
         parent_run_id: The run under which it was created; None for a root.
         cloned_from: The run that it was copied from; None for all others.
+        creator: The caller who created it; empty when callers are not told apart.
         revision: The store's revision at its last change.
         metadata: Empty when there is none, and when it was not asked for. Whole numbers are int.
     """
@@ -80,6 +81,7 @@ class Run:
     tags: tuple[str, ...] = ()
     parent_run_id: str | None = None
     cloned_from: str | None = None
+    creator: str = ""
     revision: int = 0
     metadata: dict[str, Json] = field(default_factory=dict, hash=False)
 

@@ -13,4 +13,4 @@ NUMBER_MAX: Final = 2**63 - 1
 """The largest version, sequence or time. What a counter holds."""
 
 ACTOR_BYTES_MAX: Final = 1024
-"""The name of who made a transition, UTF-8."""
+"""The name of who made a run or a transition, UTF-8."""

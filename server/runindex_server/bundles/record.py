@@ -10,7 +10,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from runindex_server import limits
 from runindex_server.bundles.archive import BundleRefused
-from runindex_server.bundles.bounds import NUMBER_MAX
+from runindex_server.bundles.bounds import ACTOR_BYTES_MAX, NUMBER_MAX
 from runindex_server.schema import metadata, records
 from runindex_server.schema._generated import bundle_pb2 as pb
 from runindex_server.schema._generated import run_record_pb2 as record_pb
@@ -59,6 +59,7 @@ RULES: Final[tuple[tuple[str, Callable[[Run], bool]], ...]] = (
     ("its error is empty or too long", lambda run: run.error is None or _is_error(run.error)),
     ("its tags are too many, or not all different", lambda run: _are_tags(run.tags)),
     ("a tag is not possible", lambda run: all(is_name(tag, limits.TAG_BYTES_MAX) for tag in run.tags)),
+    ("its creator is not possible", lambda run: not run.creator or is_name(run.creator, ACTOR_BYTES_MAX)),
     ("its metadata passes a bound", lambda run: _is_metadata(run.metadata)),
     ("its retention policy is not possible", lambda run: _is_policy(run.retention or KEEP_ALL)),
 )

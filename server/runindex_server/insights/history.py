@@ -38,6 +38,10 @@ def _transitions(txn: ReadTxn, run: Run, *, after: int) -> Iterator[Transition]:
     """Yield the transitions of a run after a version, its creation included."""
     if after < CREATED_VERSION:
         yield Transition(
-            from_state=None, to_state=RunState.ACTIVE, time_us=run.create_us, version=CREATED_VERSION
+            from_state=None,
+            to_state=RunState.ACTIVE,
+            time_us=run.create_us,
+            version=CREATED_VERSION,
+            actor=run.creator,
         )
     yield from read_transitions(txn, run, after=after)

@@ -79,7 +79,7 @@ def draft(request: CreateRequest, new_run_id: Callable[[], RunId], *, parent: Ru
     run_id = validate.run_id(request.run_id) if request.HasField("run_id") else new_run_id()
     tags = validate.tags(request.tags)
     metadata = validate.metadata_object(request.metadata)
-    return Draft(run_id=run_id, tags=tags, metadata=metadata, parent=parent)
+    return Draft(run_id=run_id, tags=tags, metadata=metadata, parent=parent, creator=CALLER.get().name)
 
 
 def conditions(request: ChangeRequest) -> Conditions:

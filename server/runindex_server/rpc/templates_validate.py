@@ -5,6 +5,7 @@ from collections.abc import Callable
 from runindex.v1 import templates_pb2 as pb
 from runindex_server.errors import FieldRequired
 from runindex_server.rpc import data_validate, validate
+from runindex_server.rpc.admission import CALLER
 from runindex_server.runs.run_index import Draft
 from runindex_server.schema.run import RetentionPolicy, RunId
 from runindex_server.templates.templates import TemplateDraft
@@ -54,6 +55,7 @@ def run_draft(request: pb.CreateRunFromTemplateRequest, new_run_id: Callable[[],
         tags=validate.tags(request.tags),
         metadata=validate.metadata_object(request.metadata),
         retention=_retention(request),
+        creator=CALLER.get().name,
     )
 
 
@@ -70,6 +72,7 @@ def copy_draft(request: pb.CloneRunRequest, new_run_id: Callable[[], RunId]) -> 
             else new_run_id()
         ),
         metadata=validate.metadata_object(request.metadata),
+        creator=CALLER.get().name,
     )
 
 

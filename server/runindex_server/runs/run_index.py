@@ -64,6 +64,7 @@ class Draft:
         parent: The run under which it is created; None for a root.
         retention: Its own policy; None for none.
         cloned_from: The run from which it is copied; None for any other.
+        creator: Who asks; empty where callers are not told apart.
     """
 
     run_id: RunId
@@ -72,6 +73,7 @@ class Draft:
     parent: RunId | None = None
     retention: RetentionPolicy | None = None
     cloned_from: RunId | None = None
+    creator: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -396,5 +398,6 @@ def _drafted(draft: Draft, answer: Answer, *, ordinal: int = 0) -> Run:
         metadata=draft.metadata,
         retention=draft.retention,
         cloned_from=draft.cloned_from,
+        creator=draft.creator,
         activity_us=minute_of(answer.update_us),
     )

@@ -176,6 +176,7 @@ def run_of(record: pb.RunRecord, **beside: Any) -> Run:  # noqa: ANN401  # The f
         outcome=_STATES[record.outcome] if record.outcome else None,
         activity_us=_micros(record.activity_time),
         cloned_from=parse_run_id(record.cloned_from) if record.HasField("cloned_from") else None,
+        creator=record.creator,
         **beside,
     )
 
@@ -312,6 +313,7 @@ def _encode_basic(run: Run) -> bytes:
         outcome=state_number(run.outcome),
         revision=run.revision,
         cloned_from=None if run.cloned_from is None else run_id_text(run.cloned_from),
+        creator=run.creator,
     )
     # In place: messages made apart would be copied, which takes twice the time.
     _set_time(record.create_time, run.create_us)

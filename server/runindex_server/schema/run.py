@@ -106,6 +106,7 @@ class Run(NamedTuple):
         retention: Its own policy, kept under the reserved key `_strata_retention`; None when none was ever
             set.
         cloned_from: The run from which it was copied; None for any other.
+        creator: Who created it; empty where callers are not told apart.
         is_imported: Whether it came with a bundle, with its times: its create time is then in no order with
             those of others. Out of callers' sight.
     """
@@ -127,6 +128,7 @@ class Run(NamedTuple):
     metadata: bytes = b""
     retention: RetentionPolicy | None = None
     cloned_from: RunId | None = None
+    creator: str = ""
     is_imported: bool = False
 
     @property

@@ -116,6 +116,7 @@ def test_json_has_the_fields_of_a_run_and_no_others(run: Run) -> None:
             "tags": ["nightly", "eu"],
             "parent_run_id": None,
             "cloned_from": None,
+            "creator": "",
             "revision": 5,
             "metadata": {},
         }

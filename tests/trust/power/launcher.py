@@ -7,7 +7,7 @@ one of `faults.py`. The product knows nothing of either.
 import sys
 from typing import Final
 
-from runindex_server.cli import app
+from runindex_server.cli.app import app
 from runindex_server.jobs import erase, runner
 from tests.trust.power.faults import FAULTS
 

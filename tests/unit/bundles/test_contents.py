@@ -40,6 +40,7 @@ ENDED: Final = make_run(
     metadata={"k": [1, {"deep": None}]},
     parent=make_run(7).run_id,
     cloned_from=make_run(8).run_id,
+    creator="agent one",
     retention=RetentionPolicy(delete_after_us=7),
     is_imported=True,
 )

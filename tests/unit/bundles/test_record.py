@@ -39,6 +39,7 @@ ENDED: Final = make_run(
     metadata={"k": [1, {"deep": None}]},
     parent=make_run(7).run_id,
     cloned_from=make_run(8).run_id,
+    creator="agent one",
     retention=RetentionPolicy(delete_after_us=7),
     is_imported=True,
 )
@@ -57,6 +58,8 @@ def failed(**fields: Any) -> Run:
         (failed(update_us=US - 1), "its times"),
         (failed(activity_us=60_000_001), "its activity time"),
         (failed(end_us=None), "it has an end"),
+        (failed(creator="a\nb"), "its creator"),
+        (failed(creator="x" * 1025), "its creator"),
         (failed(state=RunState.ACTIVE), "it has an end"),
         (failed(end_us=US + 21), "its end"),
         (failed(end_us=US - 1), "its end"),

@@ -17,7 +17,7 @@ def run_facts(run: "runindex.Run", now: datetime) -> Iterator[tuple[str, str]]:
     yield from _texts_facts("Error", (run.error or "").splitlines())
     if run.tags:
         yield "Tags", tags_text(run.tags)
-    yield "Created", _time(run.create_time, now)
+    yield "Created", _time(run.create_time, now) + (f" by {run.creator}" if run.creator else "")
     yield "Changed", _time(run.update_time, now)
     if run.end_time is not None:
         yield "Ended", _time(run.end_time, now)

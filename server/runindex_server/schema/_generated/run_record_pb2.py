@@ -27,7 +27,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$runindex/storage/v1/run_record.proto\x12\x13runindex.storage.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xec\x04\n\tRunRecord\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12,\n\x05state\x18\x02 \x01(\x0e\x32\x1d.runindex.storage.v1.RunState\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x08\x64uration\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\x05\x65rror\x18\x08 \x01(\tH\x00\x88\x01\x01\x12\x0c\n\x04tags\x18\t \x03(\t\x12\x1a\n\rparent_run_id\x18\n \x01(\tH\x01\x88\x01\x01\x12.\n\x07outcome\x18\x0b \x01(\x0e\x32\x1d.runindex.storage.v1.RunState\x12\x10\n\x08revision\x18\x0c \x01(\x04\x12\x31\n\ractivity_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x0b\x63loned_from\x18\x0f \x01(\tH\x02\x88\x01\x01\x12)\n\x08metadata\x18\x64 \x01(\x0b\x32\x17.google.protobuf.StructB\x08\n\x06_errorB\x10\n\x0e_parent_run_idB\x0e\n\x0c_cloned_from\"\x84\x01\n\x10ReservedMetadata\x12\x41\n\x06values\x18\x01 \x03(\x0b\x32\x31.runindex.storage.v1.ReservedMetadata.ValuesEntry\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"k\n\x0fRetentionPolicy\x12\x17\n\rkeep_latest_n\x18\x01 \x01(\x04H\x00\x12\x1a\n\x10keep_duration_us\x18\x02 \x01(\x04H\x00\x12\x19\n\x0f\x64\x65lete_after_us\x18\x03 \x01(\x04H\x00\x42\x08\n\x06policy\"\x86\x01\n\x0bStoreHeader\x12\x17\n\x0fstorage_version\x18\x01 \x01(\r\x12\x10\n\x08store_id\x18\x02 \x01(\x0c\x12\r\n\x05\x65poch\x18\x03 \x01(\x0c\x12\x11\n\ttoken_key\x18\x04 \x01(\x0c\x12\x16\n\x0e\x63reate_time_us\x18\x05 \x01(\x04\x12\x12\n\ncreated_by\x18\x06 \x01(\t\"\xcf\x01\n\rRequestAnswer\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x0e\n\x06run_id\x18\x02 \x01(\x0c\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12\x10\n\x08revision\x18\x04 \x01(\x04\x12\x16\n\x0eupdate_time_us\x18\x05 \x01(\x04\x12\x33\n\x07receipt\x18\x06 \x01(\x0b\x32\".runindex.storage.v1.DeleteReceipt\x12\x16\n\x0e\x61nswer_time_us\x18\x07 \x01(\x04\x12\x16\n\x0e\x66irst_sequence\x18\x08 \x01(\x04\"\x82\x01\n\rDeleteReceipt\x12\x0f\n\x07kv_keys\x18\x01 \x01(\x04\x12\x0e\n\x06\x65vents\x18\x02 \x01(\x04\x12\x13\n\x0bstate_cells\x18\x03 \x01(\x04\x12\x11\n\tdocuments\x18\x04 \x01(\x04\x12\r\n\x05\x62ytes\x18\x05 \x01(\x04\x12\x19\n\x11orphaned_children\x18\x06 \x01(\x04\"?\n\x0cPendingTerms\x12\x0f\n\x07ordinal\x18\x01 \x01(\x04\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x02 \x03(\x0c\x12\x0f\n\x07removed\x18\x03 \x03(\x0c\"3\n\x08ItemHead\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x16\n\x0eoldest_version\x18\x02 \x01(\x04\"D\n\x0bItemVersion\x12\x15\n\rwrite_time_us\x18\x01 \x01(\x04\x12\x0f\n\x07\x64\x65leted\x18\x02 \x01(\x08\x12\r\n\x05value\x18\x03 \x01(\x0c\"D\n\x0bStoredEvent\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x16\n\x0e\x61ppend_time_us\x18\x02 \x01(\x04\x12\r\n\x05value\x18\x03 \x01(\x0c\"6\n\tClockTick\x12\x14\n\x0cwall_time_us\x18\x01 \x01(\x04\x12\x13\n\x0b\x64istrust_us\x18\x02 \x01(\x04\"p\n\x12\x44\x65\x66\x61ultPolicySweep\x12\x34\n\x06policy\x18\x01 \x01(\x0b\x32$.runindex.storage.v1.RetentionPolicy\x12\x16\n\x0ethrough_run_id\x18\x02 \x01(\x0c\x12\x0c\n\x04\x64one\x18\x03 \x01(\x08\"\x95\x01\n\nCompaction\x12\x15\n\rstart_time_us\x18\x01 \x01(\x04\x12\x13\n\x0b\x64uration_us\x18\x02 \x01(\x04\x12\x14\n\x0cruns_deleted\x18\x03 \x01(\x04\x12\x14\n\x0cruns_trimmed\x18\x04 \x01(\x04\x12\x10\n\x08versions\x18\x05 \x01(\x04\x12\x0e\n\x06\x65vents\x18\x06 \x01(\x04\x12\r\n\x05\x62ytes\x18\x07 \x01(\x04\"\x90\x01\n\nTransition\x12\x31\n\nfrom_state\x18\x01 \x01(\x0e\x32\x1d.runindex.storage.v1.RunState\x12/\n\x08to_state\x18\x02 \x01(\x0e\x32\x1d.runindex.storage.v1.RunState\x12\x0f\n\x07time_us\x18\x03 \x01(\x04\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\"\xa4\x01\n\x08Template\x12\x0c\n\x04tags\x18\x01 \x03(\t\x12\x10\n\x08metadata\x18\x02 \x01(\x0c\x12\x37\n\tretention\x18\x03 \x01(\x0b\x32$.runindex.storage.v1.RetentionPolicy\x12\x0f\n\x07version\x18\x04 \x01(\x04\x12\x16\n\x0e\x63reate_time_us\x18\x05 \x01(\x04\x12\x16\n\x0eupdate_time_us\x18\x06 \x01(\x04\"5\n\tMigration\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\x16\n\x0ethrough_run_id\x18\x02 \x01(\x0c*\xb1\x01\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10RUN_STATE_ACTIVE\x10\x01\x12\x14\n\x10RUN_STATE_PAUSED\x10\x02\x12\x17\n\x13RUN_STATE_COMPLETED\x10\x03\x12\x14\n\x10RUN_STATE_FAILED\x10\x04\x12\x17\n\x13RUN_STATE_CANCELLED\x10\x05\x12\x16\n\x12RUN_STATE_ARCHIVED\x10\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$runindex/storage/v1/run_record.proto\x12\x13runindex.storage.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfd\x04\n\tRunRecord\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12,\n\x05state\x18\x02 \x01(\x0e\x32\x1d.runindex.storage.v1.RunState\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x08\x64uration\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\x05\x65rror\x18\x08 \x01(\tH\x00\x88\x01\x01\x12\x0c\n\x04tags\x18\t \x03(\t\x12\x1a\n\rparent_run_id\x18\n \x01(\tH\x01\x88\x01\x01\x12.\n\x07outcome\x18\x0b \x01(\x0e\x32\x1d.runindex.storage.v1.RunState\x12\x10\n\x08revision\x18\x0c \x01(\x04\x12\x31\n\ractivity_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x0b\x63loned_from\x18\x0f \x01(\tH\x02\x88\x01\x01\x12\x0f\n\x07\x63reator\x18\x10 \x01(\t\x12)\n\x08metadata\x18\x64 \x01(\x0b\x32\x17.google.protobuf.StructB\x08\n\x06_errorB\x10\n\x0e_parent_run_idB\x0e\n\x0c_cloned_from\"\x84\x01\n\x10ReservedMetadata\x12\x41\n\x06values\x18\x01 \x03(\x0b\x32\x31.runindex.storage.v1.ReservedMetadata.ValuesEntry\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"k\n\x0fRetentionPolicy\x12\x17\n\rkeep_latest_n\x18\x01 \x01(\x04H\x00\x12\x1a\n\x10keep_duration_us\x18\x02 \x01(\x04H\x00\x12\x19\n\x0f\x64\x65lete_after_us\x18\x03 \x01(\x04H\x00\x42\x08\n\x06policy\"\x86\x01\n\x0bStoreHeader\x12\x17\n\x0fstorage_version\x18\x01 \x01(\r\x12\x10\n\x08store_id\x18\x02 \x01(\x0c\x12\r\n\x05\x65poch\x18\x03 \x01(\x0c\x12\x11\n\ttoken_key\x18\x04 \x01(\x0c\x12\x16\n\x0e\x63reate_time_us\x18\x05 \x01(\x04\x12\x12\n\ncreated_by\x18\x06 \x01(\t\"\xcf\x01\n\rRequestAnswer\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x0e\n\x06run_id\x18\x02 \x01(\x0c\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12\x10\n\x08revision\x18\x04 \x01(\x04\x12\x16\n\x0eupdate_time_us\x18\x05 \x01(\x04\x12\x33\n\x07receipt\x18\x06 \x01(\x0b\x32\".runindex.storage.v1.DeleteReceipt\x12\x16\n\x0e\x61nswer_time_us\x18\x07 \x01(\x04\x12\x16\n\x0e\x66irst_sequence\x18\x08 \x01(\x04\"\x82\x01\n\rDeleteReceipt\x12\x0f\n\x07kv_keys\x18\x01 \x01(\x04\x12\x0e\n\x06\x65vents\x18\x02 \x01(\x04\x12\x13\n\x0bstate_cells\x18\x03 \x01(\x04\x12\x11\n\tdocuments\x18\x04 \x01(\x04\x12\r\n\x05\x62ytes\x18\x05 \x01(\x04\x12\x19\n\x11orphaned_children\x18\x06 \x01(\x04\"?\n\x0cPendingTerms\x12\x0f\n\x07ordinal\x18\x01 \x01(\x04\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x02 \x03(\x0c\x12\x0f\n\x07removed\x18\x03 \x03(\x0c\"3\n\x08ItemHead\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x16\n\x0eoldest_version\x18\x02 \x01(\x04\"D\n\x0bItemVersion\x12\x15\n\rwrite_time_us\x18\x01 \x01(\x04\x12\x0f\n\x07\x64\x65leted\x18\x02 \x01(\x08\x12\r\n\x05value\x18\x03 \x01(\x0c\"D\n\x0bStoredEvent\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x16\n\x0e\x61ppend_time_us\x18\x02 \x01(\x04\x12\r\n\x05value\x18\x03 \x01(\x0c\"6\n\tClockTick\x12\x14\n\x0cwall_time_us\x18\x01 \x01(\x04\x12\x13\n\x0b\x64istrust_us\x18\x02 \x01(\x04\"p\n\x12\x44\x65\x66\x61ultPolicySweep\x12\x34\n\x06policy\x18\x01 \x01(\x0b\x32$.runindex.storage.v1.RetentionPolicy\x12\x16\n\x0ethrough_run_id\x18\x02 \x01(\x0c\x12\x0c\n\x04\x64one\x18\x03 \x01(\x08\"\x95\x01\n\nCompaction\x12\x15\n\rstart_time_us\x18\x01 \x01(\x04\x12\x13\n\x0b\x64uration_us\x18\x02 \x01(\x04\x12\x14\n\x0cruns_deleted\x18\x03 \x01(\x04\x12\x14\n\x0cruns_trimmed\x18\x04 \x01(\x04\x12\x10\n\x08versions\x18\x05 \x01(\x04\x12\x0e\n\x06\x65vents\x18\x06 \x01(\x04\x12\r\n\x05\x62ytes\x18\x07 \x01(\x04\"\x90\x01\n\nTransition\x12\x31\n\nfrom_state\x18\x01 \x01(\x0e\x32\x1d.runindex.storage.v1.RunState\x12/\n\x08to_state\x18\x02 \x01(\x0e\x32\x1d.runindex.storage.v1.RunState\x12\x0f\n\x07time_us\x18\x03 \x01(\x04\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\"\xa4\x01\n\x08Template\x12\x0c\n\x04tags\x18\x01 \x03(\t\x12\x10\n\x08metadata\x18\x02 \x01(\x0c\x12\x37\n\tretention\x18\x03 \x01(\x0b\x32$.runindex.storage.v1.RetentionPolicy\x12\x0f\n\x07version\x18\x04 \x01(\x04\x12\x16\n\x0e\x63reate_time_us\x18\x05 \x01(\x04\x12\x16\n\x0eupdate_time_us\x18\x06 \x01(\x04\"5\n\tMigration\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\x16\n\x0ethrough_run_id\x18\x02 \x01(\x0c*\xb1\x01\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10RUN_STATE_ACTIVE\x10\x01\x12\x14\n\x10RUN_STATE_PAUSED\x10\x02\x12\x17\n\x13RUN_STATE_COMPLETED\x10\x03\x12\x14\n\x10RUN_STATE_FAILED\x10\x04\x12\x17\n\x13RUN_STATE_CANCELLED\x10\x05\x12\x16\n\x12RUN_STATE_ARCHIVED\x10\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,40 +36,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RESERVEDMETADATA_VALUESENTRY']._loaded_options = None
   _globals['_RESERVEDMETADATA_VALUESENTRY']._serialized_options = b'8\001'
-  _globals['_RUNSTATE']._serialized_start=2453
-  _globals['_RUNSTATE']._serialized_end=2630
+  _globals['_RUNSTATE']._serialized_start=2470
+  _globals['_RUNSTATE']._serialized_end=2647
   _globals['_RUNRECORD']._serialized_start=157
-  _globals['_RUNRECORD']._serialized_end=777
-  _globals['_RESERVEDMETADATA']._serialized_start=780
-  _globals['_RESERVEDMETADATA']._serialized_end=912
-  _globals['_RESERVEDMETADATA_VALUESENTRY']._serialized_start=867
-  _globals['_RESERVEDMETADATA_VALUESENTRY']._serialized_end=912
-  _globals['_RETENTIONPOLICY']._serialized_start=914
-  _globals['_RETENTIONPOLICY']._serialized_end=1021
-  _globals['_STOREHEADER']._serialized_start=1024
-  _globals['_STOREHEADER']._serialized_end=1158
-  _globals['_REQUESTANSWER']._serialized_start=1161
-  _globals['_REQUESTANSWER']._serialized_end=1368
-  _globals['_DELETERECEIPT']._serialized_start=1371
-  _globals['_DELETERECEIPT']._serialized_end=1501
-  _globals['_PENDINGTERMS']._serialized_start=1503
-  _globals['_PENDINGTERMS']._serialized_end=1566
-  _globals['_ITEMHEAD']._serialized_start=1568
-  _globals['_ITEMHEAD']._serialized_end=1619
-  _globals['_ITEMVERSION']._serialized_start=1621
-  _globals['_ITEMVERSION']._serialized_end=1689
-  _globals['_STOREDEVENT']._serialized_start=1691
-  _globals['_STOREDEVENT']._serialized_end=1759
-  _globals['_CLOCKTICK']._serialized_start=1761
-  _globals['_CLOCKTICK']._serialized_end=1815
-  _globals['_DEFAULTPOLICYSWEEP']._serialized_start=1817
-  _globals['_DEFAULTPOLICYSWEEP']._serialized_end=1929
-  _globals['_COMPACTION']._serialized_start=1932
-  _globals['_COMPACTION']._serialized_end=2081
-  _globals['_TRANSITION']._serialized_start=2084
-  _globals['_TRANSITION']._serialized_end=2228
-  _globals['_TEMPLATE']._serialized_start=2231
-  _globals['_TEMPLATE']._serialized_end=2395
-  _globals['_MIGRATION']._serialized_start=2397
-  _globals['_MIGRATION']._serialized_end=2450
+  _globals['_RUNRECORD']._serialized_end=794
+  _globals['_RESERVEDMETADATA']._serialized_start=797
+  _globals['_RESERVEDMETADATA']._serialized_end=929
+  _globals['_RESERVEDMETADATA_VALUESENTRY']._serialized_start=884
+  _globals['_RESERVEDMETADATA_VALUESENTRY']._serialized_end=929
+  _globals['_RETENTIONPOLICY']._serialized_start=931
+  _globals['_RETENTIONPOLICY']._serialized_end=1038
+  _globals['_STOREHEADER']._serialized_start=1041
+  _globals['_STOREHEADER']._serialized_end=1175
+  _globals['_REQUESTANSWER']._serialized_start=1178
+  _globals['_REQUESTANSWER']._serialized_end=1385
+  _globals['_DELETERECEIPT']._serialized_start=1388
+  _globals['_DELETERECEIPT']._serialized_end=1518
+  _globals['_PENDINGTERMS']._serialized_start=1520
+  _globals['_PENDINGTERMS']._serialized_end=1583
+  _globals['_ITEMHEAD']._serialized_start=1585
+  _globals['_ITEMHEAD']._serialized_end=1636
+  _globals['_ITEMVERSION']._serialized_start=1638
+  _globals['_ITEMVERSION']._serialized_end=1706
+  _globals['_STOREDEVENT']._serialized_start=1708
+  _globals['_STOREDEVENT']._serialized_end=1776
+  _globals['_CLOCKTICK']._serialized_start=1778
+  _globals['_CLOCKTICK']._serialized_end=1832
+  _globals['_DEFAULTPOLICYSWEEP']._serialized_start=1834
+  _globals['_DEFAULTPOLICYSWEEP']._serialized_end=1946
+  _globals['_COMPACTION']._serialized_start=1949
+  _globals['_COMPACTION']._serialized_end=2098
+  _globals['_TRANSITION']._serialized_start=2101
+  _globals['_TRANSITION']._serialized_end=2245
+  _globals['_TEMPLATE']._serialized_start=2248
+  _globals['_TEMPLATE']._serialized_end=2412
+  _globals['_MIGRATION']._serialized_start=2414
+  _globals['_MIGRATION']._serialized_end=2467
 # @@protoc_insertion_point(module_scope)

@@ -88,6 +88,7 @@ class RunRecord(_message.Message):
     ACTIVITY_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     CLONED_FROM_FIELD_NUMBER: _builtins.int
+    CREATOR_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """As in `Run`."""
@@ -104,6 +105,8 @@ class RunRecord(_message.Message):
     revision: _builtins.int
     """As in `Run`."""
     cloned_from: _builtins.str
+    """As in `Run`."""
+    creator: _builtins.str
     """As in `Run`."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -155,11 +158,12 @@ class RunRecord(_message.Message):
         activity_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         cloned_from: _builtins.str | None = ...,
+        creator: _builtins.str = ...,
         metadata: _struct_pb2.Struct | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cloned_from", b"_cloned_from", "_error", b"_error", "_parent_run_id", b"_parent_run_id", "activity_time", b"activity_time", "cloned_from", b"cloned_from", "create_time", b"create_time", "duration", b"duration", "end_time", b"end_time", "error", b"error", "expire_time", b"expire_time", "metadata", b"metadata", "parent_run_id", b"parent_run_id", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cloned_from", b"_cloned_from", "_error", b"_error", "_parent_run_id", b"_parent_run_id", "activity_time", b"activity_time", "cloned_from", b"cloned_from", "create_time", b"create_time", "duration", b"duration", "end_time", b"end_time", "error", b"error", "expire_time", b"expire_time", "metadata", b"metadata", "outcome", b"outcome", "parent_run_id", b"parent_run_id", "revision", b"revision", "run_id", b"run_id", "state", b"state", "tags", b"tags", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cloned_from", b"_cloned_from", "_error", b"_error", "_parent_run_id", b"_parent_run_id", "activity_time", b"activity_time", "cloned_from", b"cloned_from", "create_time", b"create_time", "creator", b"creator", "duration", b"duration", "end_time", b"end_time", "error", b"error", "expire_time", b"expire_time", "metadata", b"metadata", "outcome", b"outcome", "parent_run_id", b"parent_run_id", "revision", b"revision", "run_id", b"run_id", "state", b"state", "tags", b"tags", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cloned_from: _TypeAlias = _typing.Literal["cloned_from"]  # noqa: Y015
     _WhichOneofArgType__cloned_from: _TypeAlias = _typing.Literal["_cloned_from", b"_cloned_from"]  # noqa: Y015
