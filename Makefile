@@ -103,7 +103,7 @@ bench-scale: setup ## Measure how all methods fare with very many runs: make ben
 	@$(BIN)/python -m benchmarks.bench --name bench-scale --runs $(RUNS)
 
 .PHONY: bench-compare
-bench-compare: setup ## Measure all methods beside those of another commit: make bench-compare BASE=v0.1.0
+bench-compare: setup ## Measure all methods, without and with a token, beside those of another commit: make bench-compare BASE=v0.1.0
 	@$(BIN)/python -m benchmarks.compare --base $(BASE)
 
 .PHONY: upkeep

@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +20,8 @@ from typing import Any, Final
 from benchmarks import accounting, contention, figures, machine, report, servers, targets
 from benchmarks.cases_write import Pools
 from benchmarks.figures import Figure
-from benchmarks.measure import Row, Subject, measure
+from benchmarks.measure import CLOSE_ROUNDS, Row, Subject, measure
+from benchmarks.measurement import Measurement
 from benchmarks.populate import populate
 from benchmarks.servers import Server
 
@@ -60,13 +61,23 @@ def removed(data_dirs: Sequence[Path]) -> Iterator[Sequence[Path]]:
             shutil.rmtree(data_dir)
 
 
-def measure_methods(reads: Sequence[str], subjects: Sequence[Subject], empty: Server) -> list[Row]:
-    """Measure some reads one by one, then all writes in their groups, on servers and beside the empty one."""
+def measure_methods(
+    reads: Sequence[str], subjects: Sequence[Subject], empty: Server, *, close: Container[str] = ()
+) -> list[Row]:
+    """Measure some reads one by one, then all writes in their groups, on servers and beside the empty one.
+
+    Args:
+        reads: The reads.
+        subjects: The servers.
+        empty: The empty one.
+        close: Reads of which so little is decisive that it takes more rounds.
+    """
     rows: list[Row] = []
     for names in (*((name,) for name in reads), *targets.WRITE_GROUPS):
+        rounds = CLOSE_ROUNDS if names[0] in close else None
         for in_flight in IN_FLIGHT:
             say(f"{', '.join(names)}: {in_flight} in flight")
-            rows += measure(names, in_flight, subjects, empty)
+            rows += measure(names, in_flight, subjects, empty, rounds=rounds)
     return rows
 
 
@@ -101,9 +112,7 @@ def measure_contention(small: Path, runs: int, steady: Path, steady_runs: int) -
 
 def run(folder: Path, runs: int) -> dict[str, Any]:
     """Measure on stores in a folder, and return the results."""
-    began, others_s, sync_ms = time.monotonic(), accounting.others_s(), [machine.sync_median_ms(folder)]
-    # Before anything: somebody may check out or commit meanwhile.
-    described = machine.describe(folder)
+    measurement = Measurement(folder, runs)
     small, large = folder / "small", folder / "large"
     stores = [(small, RUNS)]
     found = list(fill(small, RUNS))
@@ -112,21 +121,11 @@ def run(folder: Path, runs: int) -> dict[str, Any]:
         found = list(fill(large, runs))
     found += measure_contention(small, RUNS, *stores[-1])
     rows, sizes = measure_rows(stores)
-    sync_ms.append(machine.sync_median_ms(folder))
     found += sizes
     for row in rows:
         found += figures.of_row(row)
-    found += figures.of_transitions(rows, sum(sync_ms) / 2)
-    seconds = time.monotonic() - began
-    return {
-        "machine": described,
-        "runs": runs,
-        "seconds": round(seconds),
-        "others_share": round((accounting.others_s() - others_s) / seconds / machine.cores(), 3),
-        "sync_ms": round(sum(sync_ms) / 2, 3),
-        "rows": [figures.row_json(row) for row in rows],
-        "figures": [figure.json() for figure in found],
-    }
+    found += figures.of_transitions(rows, measurement.sync_ms)
+    return measurement.results(rows, found)
 
 
 def main() -> None:

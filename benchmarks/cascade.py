@@ -25,8 +25,9 @@ from runindex_server.jobs.erase import erase_step
 from runindex_server.kv.api import ReadTxn, Store, WriteTxn
 from runindex_server.kv.lmdb_store import open_lmdb
 from runindex_server.runs.bootstrap import initialise
+from runindex_server.runs.creation import Draft
 from runindex_server.runs.mutation import Conditions
-from runindex_server.runs.run_index import Draft, create_run, delete_run
+from runindex_server.runs.run_index import create_run, delete_run
 from runindex_server.schema import keys
 from runindex_server.schema.data_keys import DataKeys
 from runindex_server.schema.run import KEEP_ALL, RunId

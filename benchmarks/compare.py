@@ -1,4 +1,4 @@
-"""Measures all methods on this code and on that of another commit, in the same rounds.
+"""Measures all methods on this code, without and with a token, and on another commit's, in the same rounds.
 
     make bench-compare BASE=v0.1.0
 
@@ -13,16 +13,17 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import accounting, figures, machine, report, servers, targets
-from benchmarks.bench import RUNS, measure_methods
+from benchmarks import figures, machine, report, servers, targets
+from benchmarks.bench import RUNS, copies, measure_methods
 from benchmarks.cases_write import Pools
 from benchmarks.measure import Row, Subject
+from benchmarks.measurement import Measurement
+from benchmarks.servers import Server
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PACKAGES: Final = ("server", "clients/python", ".")
@@ -69,40 +70,33 @@ def fill(data_dir: Path, environment: Mapping[str, str]) -> None:
     subprocess.run(command, env={**os.environ, **environment}, cwd=where, check=True)
 
 
-def measure_rows(checkouts: Mapping[Path, Path]) -> list[Row]:
-    """Measure every method on the stores of some checkouts, reads before writes."""
+def measure_rows(started: Iterable[AbstractContextManager[Server]]) -> list[Row]:
+    """Measure every method on some servers, reads before writes."""
     with ExitStack() as stack:
         empty = stack.enter_context(servers.serving_empty())
-        subjects = []
-        for checkout, data_dir in checkouts.items():
-            server = stack.enter_context(servers.serving(data_dir, environment=environment_of(checkout)))
-            subjects.append(Subject(RUNS, server, Pools(RUNS)))
-        return measure_methods(targets.READS, subjects, empty)
+        subjects = [Subject(RUNS, stack.enter_context(server), Pools(RUNS)) for server in started]
+        return measure_methods(targets.READS, subjects, empty, close=targets.TOKEN_OVER_NONE)
 
 
 def run(folder: Path, base: str) -> dict[str, Any]:
     """Measure on stores in a folder, and return the results."""
-    began, others_s, sync_ms = time.monotonic(), accounting.others_s(), machine.sync_median_ms(folder)
-    described = machine.describe(folder)
-    then = folder / "base"
-    described["base"] = check_out(base, then)
-    checkouts = {then: folder / "store-then", ROOT: folder / "store-now"}
-    for checkout, data_dir in checkouts.items():
-        fill(data_dir, environment_of(checkout))
-    rows = measure_rows(checkouts)
+    measurement = Measurement(folder, RUNS)
+    checkout, then_dir, now_dir = folder / "base", folder / "store-then", folder / "store-now"
+    measurement.machine["base"] = check_out(base, checkout)
+    then, now = environment_of(checkout), environment_of(ROOT)
+    fill(then_dir, then)
+    fill(now_dir, now)
+    (known_dir,) = copies(now_dir, 1)
+    started = (
+        servers.serving(then_dir, environment=then),
+        servers.serving_known(known_dir, environment=now),
+        servers.serving(now_dir, environment=now),
+    )
+    rows = measure_rows(started)
     found = list(figures.of_life(rows))
     for row in rows:
         found += figures.of_comparison(row)
-    seconds = time.monotonic() - began
-    return {
-        "machine": described,
-        "runs": RUNS,
-        "seconds": round(seconds),
-        "others_share": round((accounting.others_s() - others_s) / seconds / machine.cores(), 3),
-        "sync_ms": round(sync_ms, 3),
-        "rows": [figures.row_json(row) for row in rows],
-        "figures": [figure.json() for figure in found],
-    }
+    return measurement.results(rows, found)
 
 
 def main() -> None:

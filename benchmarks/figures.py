@@ -52,15 +52,22 @@ def of_row(row: Row) -> Iterator[Figure]:
     if len(row.costs) > 1:
         few, target = row.costs[0], targets.GROWTH[row.name]
         yield Figure("CPU growth", cost.cpu_over(few), target, key)
-        yield Figure("p50 growth", cost.load.at_ms(0.5) / few.load.at_ms(0.5), target, key)
+        yield Figure("p50 growth", cost.p50_over(few), target, key)
 
 
 def of_comparison(row: Row) -> Iterator[Figure]:
-    """Yield the figures of a row whose costs are those of another commit and of this one."""
-    then, now = row.costs
-    key = (row.name, row.in_flight)
-    yield Figure("CPU over empty", now.cpu_over(row.empty), None, key)
-    yield Figure("CPU over base", now.cpu_over(then), None, key)
+    """Yield the figures of a row of another commit, of this one with a token, and of this one without."""
+    base, known, cost = row.costs
+    key, target = (row.name, row.in_flight), targets.TOKEN_OVER_NONE.get(row.name)
+    yield Figure("CPU over empty", cost.cpu_over(row.empty), None, key)
+    yield Figure("base: CPU, us", base.cpu_us, None, key)
+    yield Figure("base: p50, ms", base.load.at_ms(0.5), None, key)
+    yield Figure("CPU over base", cost.cpu_over(base), None, key)
+    yield Figure("p50 over base", cost.p50_over(base), None, key)
+    yield Figure("token: CPU, us", known.cpu_us, None, key)
+    yield Figure("token: p50, ms", known.load.at_ms(0.5), None, key)
+    yield Figure("token: CPU over none", known.cpu_over(cost), target, key)
+    yield Figure("token: p50 over none", known.p50_over(cost), target, key)
 
 
 def of_life(rows: Sequence[Row]) -> Iterator[Figure]:
@@ -68,7 +75,7 @@ def of_life(rows: Sequence[Row]) -> Iterator[Figure]:
     by_row = {(row.name, row.in_flight): row for row in rows}
     for in_flight in sorted({row.in_flight for row in rows}):
         parts = [by_row[name, in_flight].costs for name in targets.LIFE]
-        then_us, now_us = (sum(costs[when].cpu_us for costs in parts) for when in (0, 1))
+        then_us, now_us = (sum(costs[place].cpu_us for costs in parts) for place in (0, -1))
         what = f"{' and '.join(targets.LIFE)}, {in_flight} in flight: CPU over base"
         yield Figure(what, now_us / then_us, targets.LIFE_OVER_BASE)
 

@@ -47,7 +47,17 @@ def encode_integer(value: int, prefix_bits: int, pattern: int = 0) -> bytes:
 
 def encode_added(name: bytes, value: bytes) -> bytes:
     """Return a field that the reader adds to its dynamic table."""
-    return b"\x40" + encode_integer(len(name), 7) + name + encode_integer(len(value), 7) + value
+    return b"\x40" + _strings(name, value)
+
+
+def encode_unadded(name: bytes, value: bytes) -> bytes:
+    """Return a field that the reader keeps nowhere, as gRPC's own clients send a secret with each call."""
+    return b"\x00" + _strings(name, value)
+
+
+def _strings(*strings: bytes) -> bytes:
+    """Return strings as they are, each behind its length."""
+    return b"".join(encode_integer(len(string), 7) + string for string in strings)
 
 
 def encode_index(index: int) -> bytes:

@@ -14,6 +14,9 @@ from benchmarks.servers import Server, drain, status
 
 READ_ROUNDS: Final = 5
 READ_ROUND_S: Final = 0.25
+CLOSE_ROUNDS: Final = 30
+"""Of a read that is held to a few percent."""
+
 WRITE_ROUNDS: Final = 3
 WRITE_ROUND_S: Final = 0.4
 """Fewer and longer, because the background work of each is waited for."""
@@ -92,6 +95,10 @@ class Cost:
         pairs = zip(self.rounds, other.rounds, strict=True)
         return median(one.calls_per_s / two.calls_per_s for one, two in pairs)
 
+    def p50_over(self, other: "Cost") -> float:
+        """Return the median time of a call over that of another method."""
+        return self.load.at_ms(0.5) / other.load.at_ms(0.5)
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -115,7 +122,7 @@ class Row:
     Attributes:
         name: Of the row.
         in_flight: Callers.
-        costs: By subject, in their order.
+        costs: By subject, in their order; the last is what the row is about.
         empty: Of the empty handler, with messages as large as those of the last subject.
     """
 
@@ -125,10 +132,17 @@ class Row:
     empty: Cost
 
 
-def measure(names: Sequence[str], in_flight: int, subjects: Sequence[Subject], empty: Server) -> list[Row]:
-    """Measure some methods in turn."""
+def measure(
+    names: Sequence[str],
+    in_flight: int,
+    subjects: Sequence[Subject],
+    empty: Server,
+    *,
+    rounds: int | None = None,
+) -> list[Row]:
+    """Measure some methods in turn, in so many rounds; None for as many as are usual."""
     tracks = [_Track(name, in_flight, subjects, empty) for name in names]
-    for _ in range(WRITE_ROUNDS if names[0] in WRITES else READ_ROUNDS):
+    for _ in range(rounds or (WRITE_ROUNDS if names[0] in WRITES else READ_ROUNDS)):
         for track in tracks:
             track.run_round()
     return [track.row for track in tracks]

@@ -30,8 +30,8 @@ from runindex_server.maintenance.verify.findings import Drift, Summary
 from runindex_server.maintenance.verify.verification import verify
 from runindex_server.runs import run_index
 from runindex_server.runs.bootstrap import initialise
+from runindex_server.runs.creation import Draft
 from runindex_server.runs.mutation import Conditions
-from runindex_server.runs.run_index import Draft
 from runindex_server.schema import keys
 from runindex_server.schema.run import RetentionPolicy, RunState
 from runindex_server.settings import Settings

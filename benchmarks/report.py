@@ -17,7 +17,14 @@ COLUMNS: Final = (
     "p50 less empty, ms",
     "CPU growth",
     "p50 growth",
+    "base: CPU, us",
+    "base: p50, ms",
     "CPU over base",
+    "p50 over base",
+    "token: CPU, us",
+    "token: p50, ms",
+    "token: CPU over none",
+    "token: p50 over none",
 )
 """Figures that belong to a row, in the order of the columns."""
 
@@ -79,8 +86,10 @@ def _rows(results: Results) -> Iterator[Sequence[str]]:
         if figure["row"] is not None:
             of_rows.setdefault(tuple(figure["row"]), {})[figure["what"]] = figure
     present = [name for name in COLUMNS if any(name in found for found in of_rows.values())]
+    bound = {figure["what"] for figure in results["figures"] if figure["target"] is not None}
+    widths = {name: 2 if name in bound else 1 for name in present}
     fixed = ("method", "in flight", "calls", "CPU, us", "empty, us", "client, us", "p50, ms", "p99, ms")
-    yield *fixed, "calls/s", *(part for name in present for part in (name, "target")), "met"
+    yield *fixed, "calls/s", *(part for name in present for part in (name, "target")[: widths[name]]), "met"
     for row in results["rows"]:
         found = of_rows[row["name"], row["in_flight"]]
         cost = row["costs"][-1]
@@ -94,7 +103,7 @@ def _rows(results: Results) -> Iterator[Sequence[str]]:
             f"{cost['p50_ms']:.2f}",
             f"{cost['p99_ms']:.2f}",
             f"{cost['calls_per_s']:,.0f}",
-            *(part for name in present for part in _pair(found.get(name))),
+            *(part for name in present for part in _pair(found.get(name))[: widths[name]]),
             _met(list(found.values())),
         )
 

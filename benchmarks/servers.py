@@ -7,7 +7,8 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, TypeVar
@@ -17,6 +18,9 @@ from google.protobuf.message import Message
 from benchmarks import accounting
 from benchmarks.wire import Connection
 from runindex.v1 import maintenance_pb2 as maintenance
+from runindex_server.access.caller import Role
+from runindex_server.access.token_file import add_token
+from runindex_server.access.tokens import new_token
 
 M = TypeVar("M", bound=Message)
 
@@ -38,10 +42,12 @@ class Server:
     Attributes:
         port: Where.
         pid: The process that was started, and may have started others.
+        token: What its callers send; empty where nobody is asked.
     """
 
     port: int
     pid: int
+    token: str = ""
 
     @property
     def address(self) -> str:
@@ -50,7 +56,7 @@ class Server:
 
     def connect(self) -> Connection:
         """Return a new connection to it."""
-        return Connection("127.0.0.1", self.port)
+        return Connection("127.0.0.1", self.port, token=self.token)
 
     def pids(self) -> list[int]:
         """Return the processes that it has now."""
@@ -71,6 +77,18 @@ def serving(
     flags = ("serve", "--address", "127.0.0.1:0", "--data-dir", str(data_dir), "--log-level", "error", *flags)
     with _process("runindex_server", *flags, environment=environment) as server:
         yield server
+
+
+@contextmanager
+def serving_known(
+    data_dir: Path, *, environment: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Server]:
+    """Serve a store to callers who are known by a token, which each call then carries; else as `serving`."""
+    token, text = new_token("benchmark", Role.ADMIN, now=datetime.now(UTC), expire_time=None)
+    file = data_dir.with_name(f"{data_dir.name}-tokens.json")
+    add_token(file, token)
+    with serving(data_dir, "--tokens-file", str(file), environment=environment) as server:
+        yield replace(server, token=text)
 
 
 @contextmanager

@@ -79,6 +79,10 @@ LIFE: Final = ("CreateRun", "CloseRun")
 LIFE_OVER_BASE: Final = Target(1.3)
 """The server's CPU time of creating and finishing a run, over that of another commit."""
 
+TOKEN_OVER_NONE: Final[Mapping[str, Target]] = {"GetRun": Target(1.15)}
+"""CPU time of a call, and its median time, with a token over where nobody is asked: with 1 and with 16 in
+flight."""
+
 SYNCS_OF_A_WRITE: Final = 2
 WRITE_MS: Final = 0.5
 """How long a durable transition may take beyond an empty call: so many syncs, and so many milliseconds."""

@@ -83,12 +83,15 @@ def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
 class Connection:
     """A connection with calls under way. Belongs to one thread."""
 
-    def __init__(self, host: str, port: int, *, window_bytes: int = WINDOW_BYTES_MAX) -> None:
+    def __init__(
+        self, host: str, port: int, *, token: str = "", window_bytes: int = WINDOW_BYTES_MAX
+    ) -> None:
         """Connect; the server's settings are not waited for.
 
         Args:
             host: Where.
             port: Where.
+            token: Sent with each call, so that the server knows who calls; empty for none.
             window_bytes: What the server may send before it is told to go on. No answer is larger.
 
         Raises:
@@ -102,6 +105,8 @@ class Connection:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, wait)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._authority = f"{host}:{port}".encode()
+        bearer = f"Bearer {token}".encode()
+        self._credentials = hpack.encode_unadded(b"authorization", bearer) if token else b""
         self._window_bytes = window_bytes
         self._out: list[bytes] = []
         self._held: deque[tuple[bytes, int]] = deque()
@@ -171,7 +176,7 @@ class Connection:
         fields = [
             self._field(field) for field in ((b":authority", self._authority), (b":path", path.encode()))
         ]
-        block = b"".join((hpack.POST, hpack.HTTP, *fields, *map(self._field, _FIELDS)))
+        block = b"".join((hpack.POST, hpack.HTTP, *fields, *map(self._field, _FIELDS), self._credentials))
         if len(self._added) == added_before:
             self._blocks[path] = block
         else:

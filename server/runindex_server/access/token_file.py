@@ -4,7 +4,6 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -131,7 +130,7 @@ class LiveTokens:
         """Return who calls with a token; None when it is none, or none any more."""
         if self._clock.monotonic_us() - self._looked_us >= LOOK_INTERVAL_US:
             self._look()
-        return self._table.caller_of(text, datetime.fromtimestamp(self._clock.now_us() / 1e6, UTC))
+        return self._table.caller_of(text, self._clock.now_us())
 
     def _look(self) -> None:
         """Read the file again when it has changed. What cannot be used changes nothing but the log."""

@@ -6,10 +6,11 @@ round of SHA-256 is enough: it cannot be found from its hash, and whoever reads 
 
 import hashlib
 import hmac
+import math
 import secrets
 from collections.abc import Iterable
-from datetime import datetime
-from typing import Annotated, Final
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final, NamedTuple
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -24,7 +25,10 @@ TOKEN_CHARS_MAX: Final = 128
 _PREFIX: Final = "ri"
 _ID_BYTES: Final = 6
 _SECRET_BYTES: Final = 32
-_NO_HASH: Final = "0" * 64
+_PUBLIC_CHARS: Final = len(_PREFIX) + 2 * _ID_BYTES + 2
+"""Of a token's text: all before the secret."""
+
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 
 def checked_name(name: str) -> str:
@@ -75,11 +79,28 @@ def new_token(name: str, role: Role, *, now: datetime, expire_time: datetime | N
         id=token_id,
         name=name,
         role=role,
-        sha256=_hash_of(secret),
+        sha256=_hash_of(secret).hex(),
         create_time=now,
         expire_time=expire_time,
     )
     return token, f"{_PREFIX}_{token_id}_{secret}"
+
+
+class _Known(NamedTuple):
+    """A token, as each call needs it.
+
+    Attributes:
+        sha256: The hash of the secret.
+        expire_us: From when it is refused, in microseconds since 1970.
+        caller: Who calls with it; None for nobody.
+    """
+
+    sha256: bytes
+    expire_us: float
+    caller: Caller | None
+
+
+_UNKNOWN: Final = _Known(bytes(32), 0, None)
 
 
 class TokenTable:
@@ -87,27 +108,28 @@ class TokenTable:
 
     def __init__(self, tokens: Iterable[Token]) -> None:
         """Take the tokens."""
-        self._tokens = {token.id: token for token in tokens}
+        self._known = {f"{_PREFIX}_{token.id}_": _as_asked(token) for token in tokens}
 
-    def caller_of(self, text: str, now: datetime) -> Caller | None:
+    def caller_of(self, text: str, now_us: int) -> Caller | None:
         """Return who calls with a token; None when it is none, or none any more.
 
         It takes as long for an id that is unknown as for a wrong secret, so that ids cannot be found out.
 
         Args:
             text: What the caller sent.
-            now: The time, of a known zone.
+            now_us: The time, in microseconds since 1970.
         """
-        prefix, _, rest = text[:TOKEN_CHARS_MAX].partition("_")
-        token_id, _, secret = rest.partition("_")
-        token = self._tokens.get(token_id)
-        is_right = hmac.compare_digest(_hash_of(secret), _NO_HASH if token is None else token.sha256)
-        if token is None or not is_right or prefix != _PREFIX:
-            return None
-        if token.expire_time is not None and token.expire_time <= now:
-            return None
-        return Caller(token.name, token.role)
+        known = self._known.get(text[:_PUBLIC_CHARS], _UNKNOWN)
+        is_right = hmac.compare_digest(_hash_of(text[_PUBLIC_CHARS:TOKEN_CHARS_MAX]), known.sha256)
+        return known.caller if is_right and now_us < known.expire_us else None
 
 
-def _hash_of(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
+def _as_asked(token: Token) -> _Known:
+    expire_us: float = math.inf
+    if token.expire_time is not None:
+        expire_us = (token.expire_time - _EPOCH) // timedelta(microseconds=1)
+    return _Known(bytes.fromhex(token.sha256), expire_us, Caller(token.name, token.role))
+
+
+def _hash_of(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()

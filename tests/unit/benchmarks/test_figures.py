@@ -52,15 +52,49 @@ def test_a_row_is_compared_with_the_empty_handler_and_with_few_runs() -> None:
 
 def test_the_life_of_a_run_is_compared_with_another_commit() -> None:
     rows = [
-        Row("CreateRun", 16, [cost(100), cost(120)], cost(50)),
-        Row("CloseRun", 16, [cost(100), cost(150)], cost(50)),
+        Row("CreateRun", 16, [cost(100), cost(900), cost(120)], cost(50)),
+        Row("CloseRun", 16, [cost(100), cost(900), cost(150)], cost(50)),
     ]
 
     (life,) = figures.of_life(rows)
     assert life.value == pytest.approx(1.35)
     assert life.is_missed
-    compared = {figure.what: figure.value for figure in figures.of_comparison(rows[0])}
-    assert compared == {"CPU over empty": pytest.approx(2.4), "CPU over base": pytest.approx(1.2)}
+
+
+COMPARED = [cost(100, latency_ms=2), cost(150, latency_ms=4), cost(120, latency_ms=3)]
+
+
+def test_a_row_is_compared_with_another_commit_and_with_a_token() -> None:
+    found: dict[str, Any] = {
+        figure.what: (figure.value, figure.target)
+        for figure in figures.of_comparison(Row("CreateRun", 16, COMPARED, cost(50)))
+    }
+
+    assert found == {
+        "CPU over empty": (pytest.approx(2.4), None),
+        "base: CPU, us": (pytest.approx(100), None),
+        "base: p50, ms": (pytest.approx(2), None),
+        "CPU over base": (pytest.approx(1.2), None),
+        "p50 over base": (pytest.approx(1.5), None),
+        "token: CPU, us": (pytest.approx(150), None),
+        "token: p50, ms": (pytest.approx(4), None),
+        "token: CPU over none": (pytest.approx(1.25), None),
+        "token: p50 over none": (pytest.approx(4 / 3), None),
+    }
+
+
+@pytest.mark.parametrize(
+    ("with_token", "missed"),
+    [
+        (cost(115, latency_ms=1.15), set()),
+        (cost(116, latency_ms=1.15), {"token: CPU over none"}),
+        (cost(115, latency_ms=1.16), {"token: p50 over none"}),
+    ],
+)
+def test_a_read_with_a_token_may_take_a_seventh_more(with_token: Cost, missed: set[str]) -> None:
+    found = list(figures.of_comparison(Row("GetRun", 1, [cost(1), with_token, cost(100)], cost(100))))
+
+    assert {figure.what for figure in found if figure.is_missed} == missed
 
 
 def test_a_transition_may_take_two_syncs_and_half_a_millisecond() -> None:
@@ -101,6 +135,30 @@ def test_the_page_shows_each_figure_beside_its_target(results: dict[str, Any]) -
     assert page.count("**no**") == 1
 
 
+def test_the_page_shows_what_is_compared_and_no_column_of_targets_without_one() -> None:
+    rows = [Row(name, 1, COMPARED, cost(100)) for name in ("GetRun", "RunExists")]
+    page = report.render(
+        {
+            "machine": {},
+            "runs": 1,
+            "seconds": 1,
+            "sync_ms": 1,
+            "others_share": 0,
+            "rows": [figures.row_json(row) for row in rows],
+            "figures": [figure.json() for row in rows for figure in figures.of_comparison(row)],
+        }
+    )
+
+    *_, head, _, checked, told = page.splitlines()
+    assert head.endswith("| token: CPU over none | target | token: p50 over none | target | met |")
+    assert head.count("| target |") == 2
+    assert checked.startswith("| GetRun | 1 | 10 | 120 |")
+    assert checked.endswith(
+        "| 1.20 | 100 | 2.00 | 1.20 | 1.50 | 150 | 4.00 | 1.25 | ≤ 1.15 | 1.33 | ≤ 1.15 | **no** |"
+    )
+    assert told.endswith("| 1.25 |  | 1.33 |  |  |")
+
+
 def test_what_misses_its_target_is_told_in_a_line(results: dict[str, Any]) -> None:
     assert report.missed(results) == ["ListRuns, 16 in flight: CPU over empty 2.00, target ≤ 1.8"]
 
@@ -125,7 +183,7 @@ def test_results_are_written_between_their_marks(
     assert json.loads((tmp_path / "results" / "bench.json").read_text()) == json.loads(json.dumps(results))
 
 
-@pytest.mark.parametrize("name", ["bench", "bench-scale"])
+@pytest.mark.parametrize("name", ["bench", "bench-scale", "bench-compare"])
 def test_the_page_shows_the_results_and_nothing_else(name: str) -> None:
     file = report.RESULTS / f"{name}.json"
     _, found, rest = report.README.read_text().partition(f"<!-- {name}: rendered -->")

@@ -1,5 +1,6 @@
 """Rounds on servers in processes of their own."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,10 @@ from benchmarks import measure, servers
 from benchmarks.cases_write import Pools
 from benchmarks.load import Call, Caller, Script, WrongAnswer, expect
 from benchmarks.measure import Subject
+from benchmarks.wire import CallRefused
 
 RUNS = 1_000
+UNAUTHENTICATED = 16
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +41,17 @@ def test_writes_are_measured_beside_an_empty_call(tmp_path: Path) -> None:
         assert abs(mean(cost.load.answer_bytes, cost) - mean(row.empty.load.answer_bytes, row.empty)) < 2
         assert abs(mean(cost.load.request_bytes, cost) - mean(row.empty.load.request_bytes, row.empty)) < 2
     assert not backlog.unmerged_changes
+
+
+def test_callers_of_a_server_that_asks_are_known(tmp_path: Path) -> None:
+    with servers.serving_known(tmp_path / "data") as known, servers.serving_empty() as empty:
+        subject = Subject(RUNS, known, Pools(RUNS))
+        (row,) = measure.measure(("CreateRun",), 2, [subject], empty, rounds=2)
+        with pytest.raises(CallRefused) as refused:
+            measure.measure(("CreateRun",), 2, [replace(subject, server=replace(known, token=""))], empty)
+
+    assert [len(cost.rounds) for cost in (*row.costs, row.empty)] == [2, 2]
+    assert refused.value.status == UNAUTHENTICATED
 
 
 def mean(total: int, cost: measure.Cost) -> float:

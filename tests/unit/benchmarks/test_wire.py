@@ -123,6 +123,20 @@ def pair() -> Iterator[tuple[Connection, socket.socket]]:
                 yield connection, peer
 
 
+def test_a_token_is_sent_with_each_call() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        host, port = listener.getsockname()
+        with closing(Connection(host, port, token="s3cret")) as connection:
+            peer, _ = listener.accept()
+            for method in ("GetRun", "GetRun", "GetRun", "ListRuns"):
+                connection.call(f"{SERVICE}{method}", b"")
+            connection.flush()
+        with peer:
+            sent = b"".join(iter(lambda: peer.recv(10_000), b""))
+
+    assert sent.count(b"\x0dauthorization\x0dBearer s3cret") == 4
+
+
 BEGIN = frame(wire.HEADERS, wire.END_HEADERS, 1, b"\x88")
 OK = frame(wire.HEADERS, wire.END_HEADERS | wire.END_STREAM, 1, b"\x00\x0bgrpc-status\x010")
 MESSAGE = frame(wire.DATA, 0, 1, b"\x00\x00\x00\x00\x05hello")
