@@ -13,8 +13,8 @@ from runindex_server.kv.api import ReadTxn
 from runindex_server.kv.lmdb_store import LmdbStore, open_lmdb
 from runindex_server.runs import run_index
 from runindex_server.runs.bootstrap import initialise
+from runindex_server.runs.creation import Draft
 from runindex_server.runs.mutation import Conditions
-from runindex_server.runs.run_index import Draft
 from runindex_server.schema import keys
 from runindex_server.schema.run import RetentionPolicy, RunId
 from tests.crash.process import MAP_BYTES

@@ -15,8 +15,8 @@ from runindex_server.jobs.erase import erase_step
 from runindex_server.jobs.merge import merge_step
 from runindex_server.kv.lmdb_store import LmdbStore
 from runindex_server.runs import run_index
+from runindex_server.runs.creation import Draft
 from runindex_server.runs.mutation import Conditions
-from runindex_server.runs.run_index import Draft
 from runindex_server.schema import keys
 from runindex_server.schema._generated import bundle_pb2 as pb
 from runindex_server.schema.run import KEEP_ALL, RunId

@@ -12,8 +12,9 @@ from runindex.v1.run_index_pb2_grpc import RunIndexStub
 from runindex_server.kv.api import Store, WriteTxn
 from runindex_server.kv.memory_store import MemoryStore
 from runindex_server.runs.bootstrap import initialise
+from runindex_server.runs.creation import Draft
 from runindex_server.runs.mutation import Conditions
-from runindex_server.runs.run_index import Draft, archive_run, create_run
+from runindex_server.runs.run_index import archive_run, create_run
 from runindex_server.schema.run import DEFAULT_RUN_ID, RunId
 from tests.support import methods
 from tests.support.clock import ManualClock

@@ -10,8 +10,8 @@ from runindex_server.data.items import Operation, change_item
 from runindex_server.jobs.merge import merge_step
 from runindex_server.kv.api import ReadTxn, Store, WriteTxn
 from runindex_server.runs import run_index
+from runindex_server.runs.creation import Draft
 from runindex_server.runs.mutation import Conditions, RequestKey
-from runindex_server.runs.run_index import Draft
 from runindex_server.schema import insight_keys, keys, records
 from runindex_server.schema._generated import run_record_pb2 as pb
 from runindex_server.schema.data_keys import ItemKind

@@ -14,15 +14,9 @@ from runindex_server.jobs.retention.enforcement import Retention
 from runindex_server.kv.api import ReadTxn, Store, WriteTxn
 from runindex_server.kv.memory_store import MemoryStore
 from runindex_server.runs.bootstrap import initialise
+from runindex_server.runs.creation import Draft
 from runindex_server.runs.mutation import Conditions
-from runindex_server.runs.run_index import (
-    Draft,
-    archive_run,
-    close_run,
-    create_run,
-    delete_run,
-    set_run_retention,
-)
+from runindex_server.runs.run_index import archive_run, close_run, create_run, delete_run, set_run_retention
 from runindex_server.schema import keys, records
 from runindex_server.schema.data_keys import ItemKind
 from runindex_server.schema.run import DEFAULT_RUN_ID, KEEP_ALL, RetentionPolicy, RunId

@@ -16,7 +16,8 @@ from runindex_server.cli.exits import EXIT_DRIFTED, EXIT_NOT_VERIFIED, EXIT_REFU
 from runindex_server.kv.lmdb_restore import REVISIONS_SKIPPED
 from runindex_server.kv.lmdb_store import LmdbStore, open_lmdb
 from runindex_server.runs.bootstrap import initialise
-from runindex_server.runs.run_index import Draft, create_run
+from runindex_server.runs.creation import Draft
+from runindex_server.runs.run_index import create_run
 from runindex_server.schema import keys
 from runindex_server.schema.header import StoreHeader, read_header
 from runindex_server.schema.run import RunId

@@ -10,10 +10,10 @@ from runindex_server import limits
 from runindex_server.rpc import validate
 from runindex_server.rpc.admission import CALLER
 from runindex_server.rpc.digest import query_digest, request_digest
+from runindex_server.runs.creation import Draft
 from runindex_server.runs.mutation import Conditions, RequestKey
 from runindex_server.runs.page_token import PageTokens, Position
 from runindex_server.runs.paging import PageRequest
-from runindex_server.runs.run_index import Draft
 from runindex_server.schema.run import RunId
 
 CreateRequest = pb.CreateRunRequest | pb.CreateChildRunRequest

@@ -6,7 +6,7 @@ from runindex.v1 import templates_pb2 as pb
 from runindex_server.errors import FieldRequired
 from runindex_server.rpc import data_validate, validate
 from runindex_server.rpc.admission import CALLER
-from runindex_server.runs.run_index import Draft
+from runindex_server.runs.creation import Draft
 from runindex_server.schema.run import RetentionPolicy, RunId
 from runindex_server.templates.templates import TemplateDraft
 

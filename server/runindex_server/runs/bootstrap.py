@@ -2,7 +2,8 @@
 
 from runindex_server import __version__
 from runindex_server.kv.api import WriteTxn
-from runindex_server.runs.run_index import Draft, create_run
+from runindex_server.runs.creation import Draft
+from runindex_server.runs.run_index import create_run
 from runindex_server.schema.header import new_header, write_header
 from runindex_server.schema.run import DEFAULT_RUN_ID
 

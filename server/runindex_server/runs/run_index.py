@@ -9,10 +9,11 @@ understood.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from runindex_server.errors import ParentRunNotFound, RunAlreadyExists, RunNotFound
+from runindex_server.errors import RunNotFound
 from runindex_server.kv.api import ReadTxn, WriteTxn
 from runindex_server.runs import lifecycle
 from runindex_server.runs.bounds import merge_metadata, unite_tags
+from runindex_server.runs.creation import Draft, admit_draft, drafted, write_draft
 from runindex_server.runs.lifecycle import OPERATIONS
 from runindex_server.runs.mutation import (
     Conditions,
@@ -21,7 +22,6 @@ from runindex_server.runs.mutation import (
     admit,
     change,
     load,
-    minute_of,
     recall,
     remember,
 )
@@ -30,7 +30,6 @@ from runindex_server.runs.removal import remove_run
 from runindex_server.runs.search_page import page_of_hits
 from runindex_server.schema import keys, records
 from runindex_server.schema.answers import Answer
-from runindex_server.schema.derive import write_run
 from runindex_server.schema.run import (
     KEEP_ALL,
     RetentionPolicy,
@@ -54,29 +53,6 @@ SET_DELETE_AFTER = Guard(operation="set delete_after", protects_default=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    """A run that is asked for.
-
-    Attributes:
-        run_id: The id that it shall have.
-        tags: Without duplicates.
-        metadata: The encoding of an object; empty for none.
-        parent: The run under which it is created; None for a root.
-        retention: Its own policy; None for none.
-        cloned_from: The run from which it is copied; None for any other.
-        creator: Who asks; empty where callers are not told apart.
-    """
-
-    run_id: RunId
-    tags: tuple[str, ...] = ()
-    metadata: bytes = b""
-    parent: RunId | None = None
-    retention: RetentionPolicy | None = None
-    cloned_from: RunId | None = None
-    creator: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Created:
     """A run that was created: the wire form of `runindex.v1.Run`, and the revision that this made."""
 
@@ -96,40 +72,11 @@ def create_run(txn: WriteTxn, draft: Draft, request: RequestKey | None = None) -
     """
     answered = recall(txn, request)
     if answered is not None:
-        run = records.run_message(_drafted(draft, answered))
+        run = records.run_message(drafted(draft, answered))
         return Created(run=run, revision=answered.revision)
     admit_draft(txn, draft)
     answer = write_draft(txn, draft, request)
     return Created(run=get_run(txn, draft.run_id, RunView.FULL), revision=answer.revision)
-
-
-def admit_draft(txn: WriteTxn, draft: Draft) -> None:
-    """Check that a run can be created. Read-only.
-
-    Raises:
-        RunAlreadyExists: A run has the id.
-        ParentRunNotFound: No run has the parent's id.
-    """
-    if txn.get(keys.run(draft.run_id)) is not None:
-        raise RunAlreadyExists(run_id_text(draft.run_id))
-    if draft.parent is not None and txn.get(keys.run(draft.parent)) is None:
-        raise ParentRunNotFound(run_id_text(draft.parent))
-
-
-def write_draft(txn: WriteTxn, draft: Draft, request: RequestKey | None) -> Answer:
-    """Create a run that was admitted, and answer.
-
-    A policy of its own comes with its record. It holds nothing yet that retention would have to look at.
-    """
-    answer = Answer(
-        run_id=draft.run_id,
-        version=1,
-        revision=txn.next_revision(),
-        update_us=txn.issue_time_us(strictly_later=True),
-    )
-    write_run(txn, None, _drafted(draft, answer, ordinal=txn.next_ordinal()), revision=answer.revision)
-    remember(txn, request, answer)
-    return answer
 
 
 def get_run(txn: ReadTxn | WriteTxn, run_id: RunId, view: RunView) -> bytes:
@@ -380,24 +327,3 @@ def _lead(
 def _flags(include_archived: bool) -> tuple[bool, ...]:  # noqa: FBT001  # A flag turned into flags.
     """Return the archived flags of the listings to read."""
     return (False, True) if include_archived else (False,)
-
-
-def _drafted(draft: Draft, answer: Answer, *, ordinal: int = 0) -> Run:
-    """Return the run that a draft becomes, or became: with the small numbers of its answer."""
-    return Run(
-        run_id=answer.run_id,
-        ordinal=ordinal,
-        generation=ordinal,
-        state=RunState.ACTIVE,
-        version=answer.version,
-        revision=answer.revision,
-        create_us=answer.update_us,
-        update_us=answer.update_us,
-        tags=draft.tags,
-        parent=draft.parent,
-        metadata=draft.metadata,
-        retention=draft.retention,
-        cloned_from=draft.cloned_from,
-        creator=draft.creator,
-        activity_us=minute_of(answer.update_us),
-    )

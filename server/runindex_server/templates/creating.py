@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from runindex_server.kv.api import WriteTxn
 from runindex_server.runs.bounds import merge_metadata, unite_tags
+from runindex_server.runs.creation import Draft, admit_draft, write_draft
 from runindex_server.runs.mutation import RequestKey, load, recall
-from runindex_server.runs.run_index import Draft, admit_draft, write_draft
 from runindex_server.schema.answers import Answer
 from runindex_server.schema.run import RunId
 from runindex_server.templates.templates import get_template

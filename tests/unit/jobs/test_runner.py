@@ -11,8 +11,9 @@ from runindex_server.jobs.retention.enforcement import Retention
 from runindex_server.jobs.runner import JobRunner
 from runindex_server.kv.memory_store import MemoryStore
 from runindex_server.runs.bootstrap import initialise
+from runindex_server.runs.creation import Draft
 from runindex_server.runs.mutation import Conditions, RequestKey
-from runindex_server.runs.run_index import Draft, close_run, create_run, delete_run
+from runindex_server.runs.run_index import close_run, create_run, delete_run
 from runindex_server.schema import keys
 from runindex_server.schema.retention_state import read_compaction
 from runindex_server.schema.run import RetentionPolicy, RunId
