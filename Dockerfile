@@ -4,7 +4,7 @@ WORKDIR /src
 COPY pyproject.toml README.md ./
 COPY server server
 COPY clients/python clients/python
-RUN pip wheel --no-cache-dir --wheel-dir /wheels '.[server]'
+RUN pip wheel --no-cache-dir --wheel-dir /wheels '.[server,opentelemetry]'
 
 FROM python:3.11-slim-bookworm
 RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \

@@ -1,10 +1,12 @@
 """Structured logs on standard error: one JSON object a line, or coloured text for a person.
 
-Nothing that a caller sent is logged: only names of methods, reasons, ids of the server's own, and tracebacks.
+Nothing that a caller sent is logged: only names of methods, reasons, ids of the server's own and of
+traces, and tracebacks.
 """
 
 import logging
 import sys
+from contextlib import AbstractContextManager
 from typing import Literal, cast
 
 import structlog
@@ -33,6 +35,7 @@ def configure_logs(level: LogLevel, log_format: LogFormat, *, worker: int | None
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     processors: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         add_worker,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -47,6 +50,11 @@ def configure_logs(level: LogLevel, log_format: LogFormat, *, worker: int | None
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def telling(**facts: str) -> AbstractContextManager[None]:
+    """Tell some facts in each line that is logged meanwhile, in this task."""
+    return structlog.contextvars.bound_contextvars(**facts)
 
 
 def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:

@@ -76,6 +76,11 @@ class Settings(BaseSettings):
         description="Where figures are told to Prometheus, over HTTP: host:port. Worker 1 listens at the "
         "next port, and so on.",
     )
+    traces: bool = Field(
+        default=False,
+        description="Whether to send a trace of each call by OpenTelemetry, to where its own variables say, "
+        "such as `OTEL_EXPORTER_OTLP_ENDPOINT`. Takes the extra `opentelemetry`.",
+    )
     map_bytes: int = Field(
         default=64 * GIB,
         ge=16 * 1024**2,

@@ -210,6 +210,7 @@ def test_settings_reach_other_processes_as_environment(monkeypatch: pytest.Monke
         audit_log=Path("audit.jsonl"),
         calls_per_s=2.5,
         metrics_address="127.0.0.1:9100",
+        traces=True,
         map_bytes=2**30,
         search_budget_records=7,
         request_id_retention_s=100_000,

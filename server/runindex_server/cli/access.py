@@ -60,7 +60,7 @@ def check_access(settings: Settings) -> None:
         Insecure: They leave a server open to other machines that was not told to be.
         InvalidAddress: As `is_loopback`.
     """
-    files, roles = _tls_files(settings), _certificate_roles(settings.certificate_roles)
+    files, roles = tls_files(settings), _certificate_roles(settings.certificate_roles)
     asks = settings.tokens_file is not None or bool(roles)
     if settings.tls_client_ca is not None and not asks:
         msg = (
@@ -84,7 +84,7 @@ def open_access(settings: Settings, clock: Clock) -> Access:
     Raises:
         FAULTS: A file cannot be used.
     """
-    files, roles = _tls_files(settings), _certificate_roles(settings.certificate_roles)
+    files, roles = tls_files(settings), _certificate_roles(settings.certificate_roles)
     return Access(
         admission=Admission(
             tokens=None if settings.tokens_file is None else LiveTokens(settings.tokens_file, clock),
@@ -96,7 +96,7 @@ def open_access(settings: Settings, clock: Clock) -> Access:
     )
 
 
-def _tls_files(settings: Settings) -> TlsFiles | None:
+def tls_files(settings: Settings) -> TlsFiles | None:
     """Return where the certificates are; None when there are none.
 
     Raises:

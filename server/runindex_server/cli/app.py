@@ -1,8 +1,8 @@
 """The operator's command line: `runindex-server` and its commands.
 
-`serve` runs a server; `health`, `status`, `stats`, `tags`, `stale`, `errors`, `compact`, `verify` and
-`backup` ask one that runs; `restore`, `shrink`, `export` and `import` work on a folder that no server holds;
-`token` says who may call.
+`serve` runs a server, and `doctor` tells what keeps it from that; `health`, `status`, `stats`, `tags`,
+`stale`, `errors`, `compact`, `verify` and `backup` ask one that runs; `restore`, `shrink`, `export` and
+`import` work on a folder that no server holds; `token` says who may call.
 """
 
 import typer
@@ -11,6 +11,7 @@ from runindex_server.cli import token
 from runindex_server.cli.backup import backup
 from runindex_server.cli.bundle import export_bundle, import_runs
 from runindex_server.cli.compact import compact
+from runindex_server.cli.doctor import doctor
 from runindex_server.cli.insights import errors, stale, stats, tags
 from runindex_server.cli.server import health, serve, version
 from runindex_server.cli.status import status
@@ -27,6 +28,7 @@ app = typer.Typer(
 
 for _command in (
     serve,
+    doctor,
     health,
     status,
     stats,

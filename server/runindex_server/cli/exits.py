@@ -6,7 +6,18 @@ import typer
 
 from runindex_server.exit_codes import EXIT_FATAL, EXIT_REFUSED
 
-__all__ = ["EXIT_DRIFTED", "EXIT_FATAL", "EXIT_INSECURE", "EXIT_NOT_VERIFIED", "EXIT_REFUSED", "exit_with"]
+__all__ = [
+    "EXIT_DRIFTED",
+    "EXIT_FATAL",
+    "EXIT_INSECURE",
+    "EXIT_NOT_VERIFIED",
+    "EXIT_PROBLEM",
+    "EXIT_REFUSED",
+    "exit_with",
+]
+
+EXIT_PROBLEM: Final = 1
+"""`doctor` found what keeps a server from serving."""
 
 EXIT_DRIFTED: Final = 1
 """Verification found something that does not follow from the records."""

@@ -12,13 +12,14 @@ import typer
 import uvloop
 
 from runindex_server import __version__
-from runindex_server.cli.access import AccessRefused, Insecure, check_access
+from runindex_server.cli.access import AccessRefused, Insecure
 from runindex_server.cli.channel import ChannelRefused
 from runindex_server.cli.exits import EXIT_FATAL, EXIT_INSECURE, EXIT_REFUSED, exit_with
 from runindex_server.cli.faults import fault_text
 from runindex_server.cli.health_check import check_health
 from runindex_server.cli.options import DEFAULT_ADDRESS, Address, flag, load_settings
 from runindex_server.cli.serving import FAULTS, Part, Stopping, serve_until_asked
+from runindex_server.cli.settings_check import SettingRefused, check_settings
 from runindex_server.clock import SystemClock
 from runindex_server.greeting import greet
 from runindex_server.kv.lmdb_store import LmdbStore, open_lmdb
@@ -26,7 +27,6 @@ from runindex_server.logs import configure_logs
 from runindex_server.rpc.address import InvalidAddress, is_loopback
 from runindex_server.rpc.server import Server
 from runindex_server.runs.bootstrap import initialise
-from runindex_server.schema.policy_text import PolicyRefused, parse_policy
 from runindex_server.settings import Settings
 
 
@@ -44,6 +44,7 @@ def serve(  # noqa: PLR0913  # One argument for each setting; a test holds them 
     audit_log: Annotated[Path | None, flag("audit_log")] = None,
     calls_per_s: Annotated[float | None, flag("calls_per_s")] = None,
     metrics_address: Annotated[str | None, flag("metrics_address")] = None,
+    traces: Annotated[bool | None, flag("traces")] = None,
     map_bytes: Annotated[int | None, flag("map_bytes")] = None,
     search_budget_records: Annotated[int | None, flag("search_budget_records")] = None,
     request_id_retention_s: Annotated[int | None, flag("request_id_retention_s")] = None,
@@ -56,14 +57,11 @@ def serve(  # noqa: PLR0913  # One argument for each setting; a test holds them 
     """Serve a store until it is told to stop (SIGTERM or Ctrl-C), then drain and exit 0."""
     settings = load_settings(locals())
     try:
-        check_access(settings)
-        parse_policy(settings.default_retention)
+        check_settings(settings)
     except Insecure as error:
         exit_with(str(error), EXIT_INSECURE)
-    except (AccessRefused, InvalidAddress) as error:
+    except (AccessRefused, InvalidAddress, SettingRefused) as error:
         exit_with(str(error))
-    except PolicyRefused as error:
-        exit_with(f"--default-retention (RUNINDEX_DEFAULT_RETENTION): {error}")
     if settings.workers > 1:
         _become_supervisor(settings)
     os.umask(0o077)

@@ -56,7 +56,7 @@ class Metrics:
                 answer = await serve(data, context)
                 code = "OK"
             except grpc.aio.AbortError:
-                code = _name_of(context.code())
+                code = code_name(context.code())
                 raise
             finally:
                 self._calls.labels(method, code).observe(time.perf_counter() - begun)
@@ -182,8 +182,8 @@ def _histogram(name: str, told: str, distribution: Distribution) -> HistogramMet
     return HistogramMetricFamily(name, told, buckets=buckets, sum_value=distribution.total)
 
 
-def _name_of(code: Any) -> str:  # noqa: ANN401  # A status code, or its number.
-    """Return the name of a status code."""
+def code_name(code: Any) -> str:  # noqa: ANN401  # A status code, or its number.
+    """Return the name of a status code, as gRPC told it of a call."""
     if isinstance(code, grpc.StatusCode):
         return code.name
     return next((each.name for each in grpc.StatusCode if each.value[0] == code), str(code))
