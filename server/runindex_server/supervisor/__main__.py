@@ -9,16 +9,15 @@ from functools import partial
 from runindex_server.clock import SystemClock
 from runindex_server.exit_codes import EXIT_FATAL, EXIT_REFUSED
 from runindex_server.greeting import greet
-from runindex_server.kv.guard import StoreRefused
+from runindex_server.kv.guard import StoreRefused, disk_errors_told
 from runindex_server.kv.lock_file import LockFile, store_identity
 from runindex_server.logs import configure_logs
 from runindex_server.rpc.address import AddressInUse, is_loopback
 from runindex_server.settings import Settings
+from runindex_server.supervisor.launcher import ProcessLauncher
 from runindex_server.supervisor.memory import WorkerMemory
 from runindex_server.supervisor.port import OwnedPort
 from runindex_server.supervisor.supervisor import Supervisor
-from runindex_server.supervisor.task import WorkerTask
-from runindex_server.supervisor.worker import Worker
 
 
 def main() -> int:
@@ -27,7 +26,8 @@ def main() -> int:
     os.umask(0o077)
     configure_logs(settings.log_level, settings.log_format)
     try:
-        lock = LockFile.take_directory(settings.data_dir)
+        with disk_errors_told(settings.data_dir):
+            lock = LockFile.take_directory(settings.data_dir)
         port = OwnedPort.take(settings.address)
     except (StoreRefused, AddressInUse) as error:
         sys.stderr.write(f"{error}\n")
@@ -38,14 +38,11 @@ def main() -> int:
 
 async def _supervise(settings: Settings, lock: LockFile, port: OwnedPort) -> int:
     memory = WorkerMemory.create()
-    inherited = (lock.fileno(), memory.fileno())
-
-    async def launch(number: int, *, is_first: bool) -> Worker:
-        task = WorkerTask(worker=number, address=port.address, memory_fd=memory.fileno(), is_first=is_first)
-        return await Worker.launch(task, inherited=inherited)
-
+    launcher = ProcessLauncher(
+        address=port.address, memory_fd=memory.fileno(), inherited=(lock.fileno(), memory.fileno())
+    )
     supervisor = Supervisor(
-        launch,
+        launcher,
         workers=settings.workers,
         memory=memory,
         store_identity=partial(store_identity, settings.data_dir),

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Protocol
 
@@ -15,6 +15,9 @@ from runindex_server.supervisor.watchdog import HOLD_US_MAX, LOOK_INTERVAL_US, W
 
 START_S_MAX: Final = 60.0
 """How long a worker may take to start again. Another may be waiting for its turn."""
+
+RESERVE: Final = 1
+"""Processes that wait to take the place of a worker."""
 
 STOP_S: Final = 10.0
 """How much longer than their drain workers may take to end."""
@@ -44,15 +47,23 @@ class AnyWorker(Protocol):
         ...
 
 
-class Launch(Protocol):
-    """What starts a worker."""
+class Launcher(Protocol):
+    """What starts workers: a `supervisor.launcher.ProcessLauncher`."""
 
-    def __call__(self, number: int, *, is_first: bool) -> Awaitable[AnyWorker]:
+    async def prepare(self, count: int) -> None:
+        """See to it that so many processes wait for a task, if the machine allows."""
+        ...
+
+    async def launch(self, number: int, *, is_first: bool) -> AnyWorker:
         """Start the worker of a number; the first finds the store open nowhere.
 
         Raises:
             OSError: The machine refuses.
         """
+        ...
+
+    async def dismiss(self) -> None:
+        """End the processes that wait."""
         ...
 
 
@@ -61,7 +72,7 @@ class Supervisor:
 
     def __init__(
         self,
-        launch: Launch,
+        launcher: Launcher,
         *,
         workers: int,
         memory: WorkerMemory,
@@ -69,17 +80,17 @@ class Supervisor:
         drain_s: float,
         clock: Clock,
     ) -> None:
-        """Take what starts a worker; `run` comes next.
+        """Take what starts workers; `run` comes next.
 
         Args:
-            launch: Starts a worker.
+            launcher: Starts workers.
             workers: How many.
             memory: In which they note what they hold.
             store_identity: Returns what tells the store's files from others in their place.
             drain_s: How long calls under way may take when the workers stop.
             clock: The monotonic clock.
         """
-        self._launch = launch
+        self._launcher = launcher
         self._count = workers
         self._memory = memory
         self._store_identity = store_identity
@@ -116,6 +127,7 @@ class Supervisor:
                     await self._is_stopping.wait()
             finally:
                 await self._end()
+                await self._launcher.dismiss()
                 watching.cancel()
         _log.info("stopped", code=self._code)
         return self._code
@@ -138,6 +150,8 @@ class Supervisor:
 
     async def _start_all(self) -> bool:
         """Start the workers, and tell whether all of them serve; when one refuses, its exit code is ours."""
+        # They load at the same time, and open the store one after the other.
+        await self._launcher.prepare(self._count + RESERVE)
         for number in range(self._count):
             if not await self._start(number, is_first=number == 0):
                 if not self._is_stopping.is_set():
@@ -153,7 +167,7 @@ class Supervisor:
         async with self._start_turn:
             if self._is_stopping.is_set():
                 return False
-            worker = self._workers[number] = await self._launch(number, is_first=is_first)
+            worker = self._workers[number] = await self._launcher.launch(number, is_first=is_first)
             if self._is_stopping.is_set():
                 worker.terminate()
             try:
@@ -165,6 +179,7 @@ class Supervisor:
                 return False
             if is_ready:
                 _log.info("worker started", worker=number, pid=worker.pid)
+                await self._launcher.prepare(RESERVE)
             return is_ready and not self._is_stopping.is_set()
 
     async def _keep(self, number: int) -> None:
@@ -176,10 +191,7 @@ class Supervisor:
             _log.info("worker starts again", worker=number, pause_s=pause_s)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._is_stopping.wait(), pause_s)
-            if self._store_identity() != self._store:
-                # A worker that opened other files would not see the writers of these, nor they it.
-                _log.critical("the store's files were replaced under the server; it stops")
-                self.stop(EXIT_FATAL)
+            if self._stops_without_its_store():
                 return
             try:
                 await self._start(number)
@@ -198,11 +210,24 @@ class Supervisor:
             _log.error("worker ended", worker=number, pid=worker.pid, by=_end_text(code))
         return self._clock.monotonic_us() - began_us
 
+    def _stops_without_its_store(self) -> bool:
+        """Stop if the store's files are not those that the workers have open, and tell whether that is so.
+
+        A worker that opened other files would not see the writers of these, nor they it.
+        """
+        if self._store is None or self._store_identity() == self._store:
+            return False
+        if not self._is_stopping.is_set():
+            _log.critical("the store's files were replaced under the server; it stops")
+            self.stop(EXIT_FATAL)
+        return True
+
     async def _watch(self) -> None:
-        """End workers that keep the others from writing."""
+        """End workers that keep the others from writing, and all of them when the store's files are gone."""
         watchdog = Watchdog(self._memory.holding_since_us, workers=self._count, clock=self._clock)
         while True:
             await asyncio.sleep(LOOK_INTERVAL_US / 1_000_000)
+            self._stops_without_its_store()
             for number in watchdog.look():
                 reason = f"it held the write lock for {HOLD_US_MAX // 1_000_000} s"
                 _log.error("worker killed", worker=number, reason=reason)

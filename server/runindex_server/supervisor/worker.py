@@ -27,13 +27,10 @@ class Worker:
         self.pid = process.pid
 
     @classmethod
-    async def launch(
-        cls, task: WorkerTask, *, inherited: Sequence[int], command: Sequence[str] = COMMAND
-    ) -> "Worker":
-        """Start a process and give it its task.
+    async def start(cls, *, inherited: Sequence[int], command: Sequence[str]) -> "Worker":
+        """Start a process, which waits for its task.
 
         Args:
-            task: The task.
             inherited: Descriptors that it inherits.
             command: What is started, in a session of its own: what a terminal sends reaches the supervisor
                 alone.
@@ -41,9 +38,17 @@ class Worker:
         process = await asyncio.create_subprocess_exec(
             *command, stdin=PIPE, stdout=PIPE, pass_fds=inherited, start_new_session=True
         )
-        assert process.stdin is not None, "it has a pipe"
-        process.stdin.write(task.line())
         return cls(process)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has not ended, as far as is known."""
+        return self._process.returncode is None
+
+    def give(self, task: WorkerTask) -> None:
+        """Give it its task: once."""
+        assert self._process.stdin is not None, "it has a pipe"
+        self._process.stdin.write(task.line())
 
     async def is_ready(self) -> bool:
         """Wait until it serves, or has ended, and tell which."""

@@ -34,7 +34,8 @@ REFUSING = "import sys; sys.exit(70)"
 
 def with_worker(source: str, use: Callable[[Worker], Awaitable[T]]) -> T:
     async def run() -> T:
-        worker = await Worker.launch(TASK, inherited=(), command=(sys.executable, "-c", source))
+        worker = await Worker.start(inherited=(), command=(sys.executable, "-c", source))
+        worker.give(TASK)
         try:
             return await use(worker)
         finally:
