@@ -23,6 +23,7 @@ class ServerProcess:
     """`runindex-server serve` on a data directory, on a free port.
 
     Attributes:
+        pid: Of its process.
         target: Where it can be called.
     """
 
@@ -38,6 +39,7 @@ class ServerProcess:
             text=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
+        self.pid = self._process.pid
         assert self._process.stdout is not None
         said = ""
         for line in self._process.stdout:

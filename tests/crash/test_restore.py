@@ -21,7 +21,7 @@ def check_restored(target: Path, original: Contents) -> None:
     """Check that a folder holds the original's runs in a new history."""
     restored = read_store(target)
     assert names(target) == ["LOCK", "store"]
-    assert names(target / "store") == ["data.mdb", "lock.mdb"]
+    assert names(target / "store") == ["data.mdb", "data.mdb.seal", "lock.mdb"]
     assert restored.rows == original.rows
     assert restored.revision == original.revision + REVISIONS_SKIPPED
     assert restored.header != original.header

@@ -29,7 +29,7 @@ def test_shrinking_that_is_killed_loses_nothing(tmp_path: Path) -> None:
         assert code in {0, -signal.SIGKILL}
         assert read_store(data_dir) == original
         # What was left is gone as soon as the store was open.
-        assert names(data_dir / "store") == ["data.mdb", "lock.mdb"]
+        assert names(data_dir / "store") == ["data.mdb", "data.mdb.seal", "lock.mdb"]
         assert run_until(command, STEPS_MAX) == 0
         assert read_store(data_dir) == original
         assert data_file.stat().st_size < bytes_before

@@ -18,6 +18,7 @@ from runindex_server.errors import RunIndexError
 from runindex_server.kv.engine import MaintainedStore
 from runindex_server.kv.guard import StoreRefused
 from runindex_server.kv.lmdb_file import LmdbFile
+from runindex_server.kv.lmdb_offline import holding_owner
 from runindex_server.maintenance.verify.verification import verify as verify_store
 from runindex_server.rpc.maintenance_convert import verify_response
 from runindex_server.schema.header import StorageVersionUnknown, StoreNotMigrated
@@ -105,7 +106,9 @@ def _verify_file(file: Path, report: Report) -> None:
             await store.close()
 
     try:
-        asyncio.run(verify_file())
+        # The data file of a store is not read while a server writes it.
+        with holding_owner(file):
+            asyncio.run(verify_file())
     except StoreNotMigrated:
         exit_with(
             f"{file} is of an older storage version; `restore` brings it up to date.", EXIT_NOT_VERIFIED

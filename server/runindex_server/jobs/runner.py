@@ -8,7 +8,7 @@ from runindex_server.clock import Clock
 from runindex_server.errors import RunIndexError, Unavailable
 from runindex_server.jobs.erase import erase_step
 from runindex_server.jobs.merge import Step, merge_step, take_step
-from runindex_server.jobs.purge import purge_step
+from runindex_server.jobs.purge import AnswerAges, purge_step
 from runindex_server.jobs.retention.enforcement import Retention
 from runindex_server.kv.api import ReadTxn, Store
 from runindex_server.logs import get_logger
@@ -53,6 +53,7 @@ class JobRunner:
         self._retention = retention
         self._tasks: list[asyncio.Task[None]] = []
         self._merge_rests = 0
+        self._ages: AnswerAges | None = None
 
     def start(self) -> None:
         """Begin to run the jobs in the background of the running event loop."""
@@ -91,11 +92,21 @@ class JobRunner:
 
     async def _clean_up(self) -> bool:
         """Take one step of erasing and of purging, and tell whether there was anything to do."""
-        # A machine that has not yet learnt the time can be younger than what is remembered.
-        answered_before_us = max(0, self._clock.now_us() - self._request_id_retention_us)
         erased = await erase_step(self._store)
-        purged = await purge_step(self._store, answered_before_us=answered_before_us)
+        purged = await purge_step(self._store, answered_before_us=await self._answered_before_us())
         return erased or purged
+
+    async def _answered_before_us(self) -> int:
+        """Return the store's time before which every answer is old enough to be forgotten."""
+        if self._ages is None:
+            await self._retention.prepare()
+            jump = self._retention.clock_jump()
+            self._ages = AnswerAges(
+                self._clock,
+                retention_us=self._request_id_retention_us,
+                ahead_us=0 if jump is None else jump.ahead_us,
+            )
+        return await self._ages.old_before_us(self._store)
 
     async def run_until_idle(self) -> None:
         """Take steps until there is nothing to do, and the pass of retention that is due."""

@@ -59,6 +59,9 @@ def read_newest_meta(file: BinaryIO) -> Meta:
     """
     first = _read_meta(file, 0)
     second = _read_meta(file, first.page_bytes)
+    # They are written in turn, and the engine takes the newer one: a stale one would take back commits.
+    if abs(first.txn_id - second.txn_id) > 1 or first.txn_id % 2 or not second.txn_id % 2:
+        raise DataFileDamaged("has two states that do not follow each other")
     return max(first, second, key=lambda meta: meta.txn_id)
 
 
@@ -129,5 +132,8 @@ def _free_pages(file: BinaryIO, meta: Meta, pages_present: int) -> Iterator[int]
 
 
 def _read_at(file: BinaryIO, offset: int, length: int) -> bytes:
+    if offset > os.fstat(file.fileno()).st_size:
+        # Perhaps so far that no file can be read there.
+        return b""
     file.seek(offset)
     return file.read(length)

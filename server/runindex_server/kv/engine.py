@@ -81,6 +81,10 @@ class Engine(Protocol):
         """Return how commits went, as it is now and goes on being. Read-only."""
         ...
 
+    def is_in_place(self) -> bool:
+        """Tell whether the files that are open are still where the store's have to be. Read-only."""
+        ...
+
     def is_read_only(self) -> bool:
         """Tell whether the disk takes no writes at all. Read-only."""
         ...

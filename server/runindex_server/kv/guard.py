@@ -1,9 +1,12 @@
 """What is looked at before a data directory is opened, and how it is refused: better than a crash later."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from runindex_server.errors import CommitOutcomeUnknown
 from runindex_server.kv.data_file import DataFileDamaged, is_complete, read_newest_meta
 
 MOUNTS_PATH: Final = Path("/proc/self/mountinfo")
@@ -43,6 +46,17 @@ class DataFileTruncated(StoreRefused):
     def __init__(self, path: Path) -> None:
         """Take the path of the data file."""
         super().__init__(f"{path} was cut short: pages in use lie behind its end; restore a backup.")
+
+
+class DataFileChanged(StoreRefused):
+    """The data file is not what it was when its store was closed."""
+
+    def __init__(self, path: Path, seal_path: Path) -> None:
+        """Take the path of the data file, and that of its seal."""
+        super().__init__(
+            f"{path} is damaged: it is not what it was when its store was closed; restore a backup, or "
+            f"remove {seal_path} to look at what is left."
+        )
 
 
 class FileSystemUntrusted(StoreRefused):
@@ -107,6 +121,16 @@ class NoRoom(StoreRefused):
         )
 
 
+class DiskRefused(StoreRefused):
+    """The disk refuses what opening a store takes."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        """Take the data directory or the file, and what the disk said."""
+        super().__init__(
+            f"{path} could not be used ({problem}); look at its permissions, its disk, and the room on that."
+        )
+
+
 class EngineRefused(StoreRefused):
     """The engine could not open the store."""
 
@@ -116,6 +140,21 @@ class EngineRefused(StoreRefused):
             f"{path} could not be opened by the engine ({problem}); look at its permissions, its disk, and "
             "the size of the map."
         )
+
+
+@contextmanager
+def disk_errors_told(data_dir: Path) -> Iterator[None]:
+    """Tell errors of the disk while a store is opened as a refusal.
+
+    Raises:
+        DiskRefused: The disk refused something, or failed.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise DiskRefused(Path(error.filename or data_dir), error.strerror or str(error)) from error
+    except CommitOutcomeUnknown as error:
+        raise DiskRefused(data_dir, "it failed while the store was made") from error
 
 
 def guard_data_file(path: Path) -> None:
@@ -149,17 +188,18 @@ def guard_file_system(path: Path, *, mounts_path: Path = MOUNTS_PATH) -> None:
     Raises:
         FileSystemUntrusted: It lies on such a file system.
     """
-    try:
-        mounts = mounts_path.read_text(encoding="utf-8", errors="surrogateescape")
-    except FileNotFoundError:
-        return
-    file_system = _file_system_of(path.resolve(), mounts)
+    file_system = file_system_of(path, mounts_path=mounts_path)
     if UNTRUSTED_FILE_SYSTEMS.fullmatch(file_system):
         raise FileSystemUntrusted(path, file_system)
 
 
-def _file_system_of(path: Path, mounts: str) -> str:
-    """Return the type of the file system of an absolute path; empty when no mount covers it."""
+def file_system_of(path: Path, *, mounts_path: Path = MOUNTS_PATH) -> str:
+    """Return the type of the file system of a path, present or not; empty when it is not known. Read-only."""
+    try:
+        mounts = mounts_path.read_text(encoding="utf-8", errors="surrogateescape")
+    except FileNotFoundError:
+        return ""
+    path = path.resolve()
     depth, file_system = 0, ""
     for line in mounts.splitlines():
         place, _, source = line.partition(" - ")

@@ -9,9 +9,16 @@ from typing import TypeVar
 
 import lmdb
 
-from runindex_server.errors import StoreClosed, StoreCorrupt
+from runindex_server.errors import StoreClosed, StoreCorrupt, StoreFull
 from runindex_server.kv.api import ReadTxn
-from runindex_server.kv.lmdb_snapshots import DAMAGE, ENGINE_0_9, ROWS_NAME, SEQUENCES_NAME, LmdbSnapshots
+from runindex_server.kv.lmdb_snapshots import (
+    DAMAGE,
+    ENGINE_0_9,
+    FULL_CODES,
+    ROWS_NAME,
+    SEQUENCES_NAME,
+    LmdbSnapshots,
+)
 
 T = TypeVar("T")
 
@@ -27,11 +34,10 @@ class LmdbCopy:
             write: Writes the copy into the descriptor of an empty file.
 
         Raises:
-            StoreFull: As `write`.
-            OSError: The file cannot be made.
+            StoreFull: As `write`, or there is no room for the file.
+            StoreCorrupt: As `write`, or the disk makes no file.
         """
-        path.unlink(missing_ok=True)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fd = _make_file(path)
         self._file = os.fdopen(fd, "rb", buffering=0)
         self._snapshots: LmdbSnapshots | None = None
         self._lock = threading.Lock()
@@ -98,6 +104,21 @@ class LmdbCopy:
         if self._snapshots is not None:
             self._snapshots.close()
         self._file.close()
+
+
+def _make_file(path: Path) -> int:
+    """Return a descriptor of a new file.
+
+    Raises:
+        StoreFull, StoreCorrupt: As `LmdbCopy`.
+    """
+    try:
+        path.unlink(missing_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno in FULL_CODES:
+            raise StoreFull from error
+        raise StoreCorrupt(f"the copy failed: {error}") from error
 
 
 def open_read_only(path: Path) -> LmdbSnapshots:

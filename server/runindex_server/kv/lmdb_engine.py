@@ -12,6 +12,7 @@ from runindex_server.kv.commit_figures import CommitFigures
 from runindex_server.kv.engine import Readers, Sizes, StoreCopy
 from runindex_server.kv.lmdb_copy import LmdbCopy
 from runindex_server.kv.lmdb_environment import LmdbEnvironment
+from runindex_server.kv.lock_file import StoreFiles
 
 COPY_NAME: Final = "copy.unfinished"
 """Where a copy is made; it loses the name at once. Where several processes copy, each adds its own id."""
@@ -26,6 +27,7 @@ class LmdbEngine:
         copy_path: Path,
         *,
         commits: CommitFigures,
+        files: StoreFiles,
         waiting_writes: Callable[[], int],
         refuse_when_stopped: Callable[[], None],
     ) -> None:
@@ -35,12 +37,14 @@ class LmdbEngine:
             environment: Stays the store's to close, after `close`.
             copy_path: Where copies are made, by this process alone.
             commits: How commits go; whoever commits counts them.
+            files: The store's, as they were when it was opened.
             waiting_writes: Returns how many writes wait.
             refuse_when_stopped: Raises StoreClosed when the store is closed.
         """
         self._environment = environment
         self._path = copy_path
         self._commits = commits
+        self._files = files
         self._waiting_writes = waiting_writes
         self._refuse_when_stopped = refuse_when_stopped
         self._copier = ThreadPoolExecutor(1, thread_name_prefix="store-copier")
@@ -58,6 +62,10 @@ class LmdbEngine:
     def commits(self) -> CommitFigures:
         """Return how commits went; see `kv.engine.Engine`."""
         return self._commits
+
+    def is_in_place(self) -> bool:
+        """Tell whether the store's files are still those that are open; see `kv.engine.Engine`."""
+        return self._files.are_in_place()
 
     def is_read_only(self) -> bool:
         """Tell whether the disk takes no writes at all; see `kv.engine.Engine`."""

@@ -26,6 +26,7 @@ from runindex_server.kv.lmdb_snapshots import (
     DAMAGE,
     DATA_FILE_NAME,
     ENGINE_0_9,
+    FULL_CODES,
     ROWS_NAME,
     SEQUENCES_NAME,
     LmdbSnapshots,
@@ -49,10 +50,12 @@ GROUP_BYTES_MAX: Final = 4 * 1024 * 1024
 DISK_FREE_BYTES_MIN: Final = 16 * 1024 * 1024
 """Where less is free, a write that failed found the disk full. Several times what one commit writes."""
 
+DELETES_BYTES_MIN: Final = 2 * 1024 * 1024
+"""Where less is free, on the disk and in the file together, only writes that also delete are taken: they need
+some hundred pages, of which some are to be had when all others have been written."""
+
 COPY_DISK_FREE_BYTES_MIN: Final = 64 * 1024 * 1024
 """What a copy of the store leaves free on the disk for those who write meanwhile."""
-
-_FULL_CODES: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class LmdbEnvironment(LmdbSnapshots):
@@ -294,13 +297,17 @@ class LmdbEnvironment(LmdbSnapshots):
             cursor.putmulti(puts)
 
     def _is_full(self, txn: "lmdb.Transaction[bytes]") -> bool:
-        """Tell whether so much of the map is in use that only writes that also delete are taken."""
-        if self._env.info()["last_pgno"] < self._growth_pages_max:
-            return False
+        """Tell whether so little room is left that only writes that also delete are taken."""
+        stat, last_page = txn.stat(self._rows), self._env.info()["last_pgno"]
         # Pages once used and free again count in the file's size, but not here.
-        stat = txn.stat(self._rows)
         pages = stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
-        return pages >= self._growth_pages_max
+        if pages >= self._growth_pages_max:
+            return True
+        free_bytes = max(0, last_page - pages) * stat["psize"]
+        return (
+            free_bytes < DELETES_BYTES_MIN
+            and free_bytes + shutil.disk_usage(self._directory).free < DELETES_BYTES_MIN
+        )
 
     @contextmanager
     def _commit_errors_told(self) -> Iterator[None]:
@@ -319,7 +326,7 @@ class LmdbEnvironment(LmdbSnapshots):
         code = getattr(error, "code", 0)
         # A write that the end of the disk cut short is EIO to LMDB, as one that the disk failed is.
         is_cut_short = code == errno.EIO and shutil.disk_usage(self._directory).free < DISK_FREE_BYTES_MIN
-        return is_cut_short or code in _FULL_CODES
+        return is_cut_short or code in FULL_CODES
 
     def _has_panicked(self) -> bool:
         """Return whether the environment is dead: it is when the meta page could not be written."""

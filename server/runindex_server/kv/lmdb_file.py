@@ -53,6 +53,9 @@ class _FileEngine:
     def commits(self) -> CommitFigures:
         return CommitFigures()
 
+    def is_in_place(self) -> bool:
+        return True
+
     def is_read_only(self) -> bool:
         return True
 

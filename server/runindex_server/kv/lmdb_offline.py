@@ -13,6 +13,7 @@ from runindex_server.kv.lmdb_environment import LmdbEnvironment
 from runindex_server.kv.lmdb_snapshots import DATA_FILE_NAME, LmdbSnapshots
 from runindex_server.kv.lmdb_store import refuse_unfinished_restore, remove_leftovers
 from runindex_server.kv.lock_file import LOCK_NAME, STORE_NAME, held
+from runindex_server.kv.seal import StoreUse, break_seal, check_seal
 
 T = TypeVar("T")
 
@@ -58,6 +59,7 @@ def held_store(data_dir: Path) -> Iterator[Path]:
     with held(data_dir / LOCK_NAME):
         remove_leftovers(store_dir)
         guard_data_file(store_dir / DATA_FILE_NAME)
+        check_seal(store_dir / DATA_FILE_NAME)
         yield store_dir
 
 
@@ -73,12 +75,29 @@ def own_store(data_dir: Path, *, clock: Clock, map_bytes: int) -> Iterator[LmdbO
     Raises:
         StoreRefused, OSError: As `held_store`, or the engine refuses it.
     """
-    with held_store(data_dir) as store_dir:
+    with held_store(data_dir) as store_dir, used_store(store_dir):
         environment = LmdbEnvironment(store_dir, map_bytes=map_bytes, create=False)
         try:
             yield LmdbOwnStore(environment, clock=clock)
         finally:
             environment.close()
+
+
+@contextmanager
+def used_store(store_dir: Path) -> Iterator[None]:
+    """Break the seal of a store that is held, while it is written; seal it again when nothing went wrong.
+
+    Raises:
+        OSError: As `break_seal`.
+    """
+    use, data_file = StoreUse(store_dir), store_dir / DATA_FILE_NAME
+    break_seal(data_file)
+    try:
+        yield
+    except BaseException:
+        use.end(None)
+        raise
+    use.end(data_file)
 
 
 @contextmanager
@@ -117,6 +136,8 @@ def file_at_rest(file: Path) -> Iterator[LmdbSnapshots]:
 
 def holding_owner(file: Path) -> AbstractContextManager[object]:
     """Return what keeps a server from the store that a data file belongs to, if it belongs to one."""
-    lock_path = file.absolute().parent.parent / LOCK_NAME
+    # By whatever name it is called.
+    file = file.resolve()
+    lock_path = file.parent.parent / LOCK_NAME
     belongs_to_store = file.name == DATA_FILE_NAME and lock_path.exists()
     return held(lock_path) if belongs_to_store else nullcontext()

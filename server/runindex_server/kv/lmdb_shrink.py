@@ -9,7 +9,7 @@ from runindex_server.kv.engine import Sizes
 from runindex_server.kv.guard import NoRoom
 from runindex_server.kv.lmdb_copy import open_read_only
 from runindex_server.kv.lmdb_environment import LmdbEnvironment
-from runindex_server.kv.lmdb_offline import held_store
+from runindex_server.kv.lmdb_offline import held_store, used_store
 from runindex_server.kv.lmdb_snapshots import DATA_FILE_NAME, LmdbSnapshots
 from runindex_server.kv.lmdb_store import SHRUNK_NAME, remove_leftovers
 
@@ -30,7 +30,7 @@ def shrink(data_dir: Path, *, map_bytes: int) -> tuple[Sizes, Sizes]:
         StoreCorrupt: The engine found its file damaged; it stays as it is.
         OSError: It cannot be read or written.
     """
-    with held_store(data_dir) as store_dir:
+    with held_store(data_dir) as store_dir, used_store(store_dir):
         try:
             before = _write_anew(store_dir, map_bytes=map_bytes)
             (store_dir / SHRUNK_NAME).replace(store_dir / DATA_FILE_NAME)

@@ -1,5 +1,6 @@
 """Snapshots of an open LMDB environment, whether it is the store's own or a copy of one."""
 
+import errno
 import struct
 import zlib
 from collections.abc import Callable
@@ -7,7 +8,7 @@ from typing import Final, TypeVar
 
 import lmdb
 
-from runindex_server.errors import Overloaded, StoreCorrupt
+from runindex_server.errors import Overloaded, StoreClosed, StoreCorrupt
 from runindex_server.kv.api import ReadTxn
 from runindex_server.kv.lmdb_read_txn import LmdbReadTxn
 from runindex_server.kv.transaction import run_transaction
@@ -23,12 +24,28 @@ ENGINE_0_9: Final = 0
 ROWS_NAME: Final = b"rows"
 SEQUENCES_NAME: Final = b"sequences"
 
-DAMAGE: Final = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.BadRslotError, lmdb.InvalidError)
+DAMAGE: Final = (
+    lmdb.CorruptedError,
+    lmdb.PageNotFoundError,
+    lmdb.BadRslotError,
+    lmdb.InvalidError,
+    lmdb.CursorFullError,
+    # What is read after one of these.
+    lmdb.BadTxnError,
+)
 """What the engine raises when it finds its file damaged."""
+
+FULL_CODES: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""With which the disk says that there is no room."""
 
 _SEQUENCES_KEY: Final = b"sequences"
 _SEQUENCES: Final = struct.Struct(">QQQ")
 _CRC: Final = struct.Struct(">I")
+
+
+def engine_version() -> str:
+    """Return the version of LMDB that this process has loaded: `0.9.33`."""
+    return ".".join(map(str, lmdb.version()))
 
 
 class LmdbSnapshots:
@@ -46,11 +63,14 @@ class LmdbSnapshots:
         Raises:
             RunIndexError: What `fn` raised, with the revision that it saw.
             StoreCorrupt: The engine found its file damaged.
+            StoreClosed: A commit of this process has failed, and the engine stopped.
             Overloaded: Too many snapshots are open.
         """
         try:
             with self._env.begin() as txn:
                 return self._run_read(fn, txn)
+        except lmdb.PanicError as error:
+            raise StoreClosed from error
         except DAMAGE as error:
             raise StoreCorrupt(str(error)) from error
         except lmdb.ReadersFullError as error:

@@ -8,7 +8,7 @@ import asyncio
 import os
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -19,13 +19,15 @@ from runindex_server.errors import CommitOutcomeUnknown, StoreClosed, StoreFull
 from runindex_server.kv.api import ReadTxn, WriteTxn
 from runindex_server.kv.commit_figures import CommitFigures
 from runindex_server.kv.directory import sync_path
-from runindex_server.kv.group_commit import GroupCommit, Outcome, TakeGroup
-from runindex_server.kv.guard import RestoreUnfinished, StoreRefused, guard_data_file
+from runindex_server.kv.group_commit import GroupCommit, Outcome, TakeGroup, WriteFunction
+from runindex_server.kv.guard import RestoreUnfinished, StoreRefused, disk_errors_told, guard_data_file
 from runindex_server.kv.lmdb_engine import COPY_NAME, LmdbEngine
 from runindex_server.kv.lmdb_environment import LmdbEnvironment
 from runindex_server.kv.lmdb_snapshots import DATA_FILE_NAME
-from runindex_server.kv.lock_file import STORE_NAME, LockFile
+from runindex_server.kv.lock_file import STORE_NAME, LockFile, StoreFiles
+from runindex_server.kv.seal import StoreUse, break_seal, check_seal
 from runindex_server.kv.write_watch import UNWATCHED, WriteWatch
+from runindex_server.logs import get_logger
 
 T = TypeVar("T")
 
@@ -39,6 +41,12 @@ UNFINISHED_NAME: Final = "store.unfinished"
 RESTORING_NAME: Final = "store.restoring"
 SHRUNK_NAME: Final = "data.mdb.shrunk"
 
+_log: Final = get_logger(__name__)
+
+
+class _FilesReplaced(Exception):
+    """The store's files are not those that are open: what is written into these is in no store any more."""
+
 
 class LmdbStore:
     """A `kv.engine.MaintainedStore` on disk. Belongs to one event loop, and to the process that opened it."""
@@ -51,6 +59,7 @@ class LmdbStore:
         *,
         clock: Clock,
         on_fatal: Callable[[], None],
+        use: StoreUse | None = None,
     ) -> None:
         """Own an open environment.
 
@@ -61,15 +70,19 @@ class LmdbStore:
                 other processes may have the store open.
             clock: The wall clock.
             on_fatal: As in `open_lmdb`.
+            use: To end at the end, by which the last process seals the store; None for one that gets no seal.
         """
         self._environment = environment
+        self._data_file = directory / DATA_FILE_NAME
         self._lock = lock
+        self._use = use
         self._clock = clock
         self._on_fatal = on_fatal
         self._pid = os.getpid()
         self._is_closed = False
         self._has_failed = False
         self._release_lock = threading.Lock()
+        self._files = StoreFiles(directory.parent)
         copy_name = COPY_NAME if lock is not None else f"{COPY_NAME}.{self._pid}"
         self._commits = CommitFigures()
         self._writer = GroupCommit(self._commit)
@@ -77,6 +90,7 @@ class LmdbStore:
             environment,
             directory / copy_name,
             commits=self._commits,
+            files=self._files,
             waiting_writes=lambda: self._writer.waiting,
             refuse_when_stopped=self._refuse_when_stopped,
         )
@@ -123,6 +137,8 @@ class LmdbStore:
             self._readers.shutdown()
             self._engine.close()
             self._environment.close()
+            if self._use is not None:
+                self._use.end(None if self._has_failed else self._data_file)
             if self._lock is not None:
                 self._lock.release()
 
@@ -133,12 +149,16 @@ class LmdbStore:
             return [Outcome(error=StoreClosed()) for _ in take()]
         try:
             with self._commits.counting() as commit:
-                outcomes = self._environment.write_group(take, clock=self._clock)
+                outcomes = self._environment.write_group(self._taken_in_place(take), clock=self._clock)
                 commit.writes = len(outcomes)
                 commit.has_failed = any(isinstance(outcome.error, StoreFull) for outcome in outcomes)
+            # While this was committed a second server may have begun, from what was before it.
+            self._require_files(CommitOutcomeUnknown())
+        except _FilesReplaced:
+            self._stop_for_good()
+            return [Outcome(error=StoreClosed()) for _ in take()]
         except CommitOutcomeUnknown:
-            self._has_failed = True
-            self._on_fatal()
+            self._stop_for_good()
             return [Outcome(error=CommitOutcomeUnknown()) for _ in take()]
         except Exception as error:  # noqa: BLE001  # Whoever waits has to learn it.
             fns = take()
@@ -147,6 +167,27 @@ class LmdbStore:
                 return self._commit(lambda: fns[:1])
             return [Outcome(error=error) for _ in fns]
         return outcomes
+
+    def _taken_in_place(self, take: TakeGroup) -> TakeGroup:
+        """Return what takes a group, once nobody else writes, unless the store's files are others by then."""
+
+        def take_in_place() -> Sequence[WriteFunction]:
+            self._require_files(_FilesReplaced())
+            return take()
+
+        return take_in_place
+
+    def _require_files(self, otherwise: Exception) -> None:
+        """Raise an exception unless the store's files are where they were when it was opened."""
+        if not self._files.are_in_place():
+            raise otherwise
+
+    def _stop_for_good(self) -> None:
+        """Take no more calls: a process that starts afresh finds out what the disk holds."""
+        if not self._files.are_in_place():
+            _log.critical("the store's files were replaced under the server; it stops")
+        self._has_failed = True
+        self._on_fatal()
 
     def _refuse_when_stopped(self) -> None:
         self._refuse_when_forked()
@@ -178,16 +219,17 @@ def open_lmdb(
             has stopped. Must return at once.
 
     Raises:
-        StoreRefused: The directory is in use, or what it holds, or its file system, cannot be trusted.
-        OSError: It cannot be read or written.
+        StoreRefused: The directory is in use, cannot be read or written, or what it holds, or its file
+            system, cannot be trusted.
     """
-    lock = LockFile.take_directory(data_dir)
+    with disk_errors_told(data_dir):
+        lock = LockFile.take_directory(data_dir)
     try:
-        environment = _open_or_create(data_dir, clock=clock, map_bytes=map_bytes, initialise=initialise)
+        environment, use = _open_or_create(data_dir, clock=clock, map_bytes=map_bytes, initialise=initialise)
     except BaseException:
         lock.release()
         raise
-    return LmdbStore(environment, data_dir / STORE_NAME, lock, clock=clock, on_fatal=on_fatal)
+    return LmdbStore(environment, data_dir / STORE_NAME, lock, clock=clock, on_fatal=on_fatal, use=use)
 
 
 def open_held_lmdb(
@@ -212,13 +254,12 @@ def open_held_lmdb(
         watch: Is told while this process keeps others from writing.
 
     Raises:
-        StoreRefused: What the directory holds cannot be trusted.
-        OSError: It cannot be read or written.
+        StoreRefused: The directory cannot be read or written, or what it holds cannot be trusted.
     """
-    environment = _open_or_create(
+    environment, use = _open_or_create(
         data_dir, clock=clock, map_bytes=map_bytes, initialise=initialise, watch=watch
     )
-    return LmdbStore(environment, data_dir / STORE_NAME, None, clock=clock, on_fatal=on_fatal)
+    return LmdbStore(environment, data_dir / STORE_NAME, None, clock=clock, on_fatal=on_fatal, use=use)
 
 
 def join_lmdb(
@@ -239,13 +280,15 @@ def join_lmdb(
         watch: Is told while this process keeps others from writing.
 
     Raises:
-        StoreRefused: What the directory holds cannot be trusted.
-        OSError: It cannot be read or written.
+        StoreRefused: The directory cannot be read or written, or what it holds cannot be trusted.
     """
     store_dir = data_dir / STORE_NAME
-    _guard_written_file(store_dir / DATA_FILE_NAME)
+    guard_written_file(store_dir / DATA_FILE_NAME)
+    use = StoreUse(store_dir)
+    check_seal(store_dir / DATA_FILE_NAME)
+    break_seal(store_dir / DATA_FILE_NAME)
     environment = LmdbEnvironment(store_dir, map_bytes=map_bytes, create=False, watch=watch)
-    return LmdbStore(environment, store_dir, None, clock=clock, on_fatal=on_fatal)
+    return LmdbStore(environment, store_dir, None, clock=clock, on_fatal=on_fatal, use=use)
 
 
 def _open_or_create(
@@ -255,19 +298,23 @@ def _open_or_create(
     map_bytes: int,
     initialise: Callable[[WriteTxn], None],
     watch: WriteWatch = UNWATCHED,
-) -> LmdbEnvironment:
+) -> tuple[LmdbEnvironment, StoreUse]:
     """Open the environment of a store that nobody else has open, or create it; remove what was left there."""
     store_dir = data_dir / STORE_NAME
-    shutil.rmtree(data_dir / UNFINISHED_NAME, ignore_errors=True)
-    remove_leftovers(store_dir)
-    if not store_dir.exists():
-        refuse_unfinished_restore(data_dir)
-        _create(store_dir, clock=clock, map_bytes=map_bytes, initialise=initialise)
-    guard_data_file(store_dir / DATA_FILE_NAME)
-    return LmdbEnvironment(store_dir, map_bytes=map_bytes, create=False, watch=watch)
+    with disk_errors_told(data_dir):
+        shutil.rmtree(data_dir / UNFINISHED_NAME, ignore_errors=True)
+        remove_leftovers(store_dir)
+        if not store_dir.exists():
+            refuse_unfinished_restore(data_dir)
+            _create(store_dir, clock=clock, map_bytes=map_bytes, initialise=initialise)
+        guard_data_file(store_dir / DATA_FILE_NAME)
+        use = StoreUse(store_dir)
+        check_seal(store_dir / DATA_FILE_NAME)
+        break_seal(store_dir / DATA_FILE_NAME)
+    return LmdbEnvironment(store_dir, map_bytes=map_bytes, create=False, watch=watch), use
 
 
-def _guard_written_file(path: Path) -> None:
+def guard_written_file(path: Path) -> None:
     """Look at a data file as `guard_data_file` does, although others write it meanwhile.
 
     Raises:

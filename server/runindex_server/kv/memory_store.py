@@ -121,6 +121,10 @@ class _MemoryEngine:
     def commits(self) -> CommitFigures:
         return self._commits
 
+    def is_in_place(self) -> bool:
+        """Tell that there are no files; see `kv.engine.Engine`."""
+        return True
+
     def is_read_only(self) -> bool:
         return False
 

@@ -149,6 +149,31 @@ def test_another_data_format_is_refused(data_file: Path) -> None:
         guard_data_file(data_file)
 
 
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("change", [1, 4, 2**40])
+def test_two_states_that_do_not_follow_each_other_are_refused(
+    data_file: Path, place: int, change: int
+) -> None:
+    """The engine would take the newer one, and a page that the disk kept too long would take back commits."""
+    data = bytearray(data_file.read_bytes())
+    offset = place * PAGE_BYTES + 144
+    (txn_id,) = struct.unpack_from("=Q", data, offset)
+    struct.pack_into("=Q", data, offset, txn_id + change)
+    data_file.write_bytes(data)
+    with pytest.raises(DataFileForeign, match="do not follow each other"):
+        guard_data_file(data_file)
+
+
+def test_a_list_of_free_pages_that_begins_beyond_every_file_is_refused(tmp_path: Path) -> None:
+    path = make_file(tmp_path / "far", *ENDS_FREE)
+    data = bytearray(path.read_bytes())
+    for number in range(2):
+        struct.pack_into("=Q", data, number * PAGE_BYTES + 80, 2**63)
+    path.write_bytes(data)
+    with pytest.raises(DataFileTruncated):
+        guard_data_file(path)
+
+
 def test_a_list_of_free_pages_in_a_circle_is_refused(tmp_path: Path) -> None:
     path = make_file(tmp_path / "circle", *ENDS_FREE)
     data = bytearray(path.read_bytes())

@@ -16,7 +16,9 @@ import pytest
 
 from runindex_server.errors import CommitOutcomeUnknown, StoreClosed, StoreCorrupt, StoreFull
 from runindex_server.kv.api import ReadTxn, WriteTxn
+from runindex_server.kv.lmdb_environment import DELETES_BYTES_MIN
 from runindex_server.kv.lmdb_store import LmdbStore
+from runindex_server.kv.seal import break_seal
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 OpenLmdb = Callable[..., LmdbStore]
@@ -181,9 +183,37 @@ def test_a_write_that_a_full_disk_cut_short_is_told_and_survived(
     open_store: OpenLmdb, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = open_store()
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=4_096))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=DELETES_BYTES_MIN))
     with failing(store, "commit", lmdb.Error, errno.EIO), pytest.raises(StoreFull):
         run(store.write(put(b"a")))
+    run(store.write(put(b"b")))
+    assert run(store.read(rows)) == [(b"b", b"")]
+
+
+def test_the_last_of_the_disk_is_left_for_deletes(
+    open_store: OpenLmdb, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine copies each page that it changes: on a disk without any room nothing could be deleted."""
+    store = open_store()
+    run(store.write(put(b"a")))
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=DELETES_BYTES_MIN - 8 * 4_096))
+        with pytest.raises(StoreFull):
+            run(store.write(put(b"b")))
+        run(store.write(lambda txn: txn.delete(b"a")))
+    run(store.write(put(b"b")))
+    assert run(store.read(rows)) == [(b"b", b"")]
+
+
+def test_free_pages_of_the_file_are_used_on_a_full_disk(
+    open_store: OpenLmdb, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store()
+    keys = [b"%08d" % number for number in range(30)]
+    for part in (keys[:15], keys[15:]):
+        run(store.write(lambda txn, of=part: [txn.put(key, bytes(100_000)) for key in of]))
+    run(store.write(lambda txn: [txn.delete(key) for key in keys]))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
     run(store.write(put(b"b")))
     assert run(store.read(rows)) == [(b"b", b"")]
 
@@ -292,6 +322,7 @@ def test_damaged_pages_are_told_not_returned(open_store: OpenLmdb, data_dir: Pat
         if pages[start + 10] == 0x02 and pages.find(b"00000", start, start + 4096) >= 0:
             pages[start + 10] = 0x40
     path.write_bytes(pages)
+    break_seal(path)
     store = open_store()
     with pytest.raises(StoreCorrupt):
         run(store.read(lambda txn: txn.get(b"00000500")))
@@ -306,6 +337,7 @@ def test_a_damaged_row_of_sequences_is_found(
     run(store.write(lambda txn: txn.next_revision()))
     run(store.close())
     flip_in_sequences(data_dir / "store", place)
+    break_seal(data_dir / "store" / "data.mdb")
     store = open_store()
 
     with pytest.raises(StoreCorrupt):

@@ -70,7 +70,7 @@ def test_the_file_shrinks_and_holds_the_same(bloated: Path, open_store: OpenLmdb
     assert (sizes[0].disk, sizes[1].disk) == (bytes_before, file.stat().st_size)
     assert sizes[1].disk < bytes_before // 4
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert names(bloated) == ["data.mdb", "lock.mdb"]
+    assert names(bloated) == ["data.mdb", "data.mdb.seal", "lock.mdb"]
     store = open_store()
     assert contents(store, run) == before
     # It goes on where it was.
