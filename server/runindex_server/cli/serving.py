@@ -3,13 +3,13 @@
 import asyncio
 import resource
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from contextlib import AbstractContextManager, AsyncExitStack, closing, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
 from runindex_server.cli import access
 from runindex_server.clock import SystemClock
-from runindex_server.errors import StoreCorrupt, StoreFull
+from runindex_server.errors import CommitOutcomeUnknown, StoreCorrupt, StoreFull
 from runindex_server.exit_codes import EXIT_FATAL
 from runindex_server.jobs.retention.board import Board
 from runindex_server.kv.engine import MaintainedStore
@@ -18,6 +18,7 @@ from runindex_server.logs import get_logger
 from runindex_server.rpc.address import AddressInUse, split_address
 from runindex_server.rpc.metrics import Metrics
 from runindex_server.rpc.server import Options, Server, start_server
+from runindex_server.rpc.tracing import TracesRefused, Tracing, open_tracing
 from runindex_server.schema.header import StorageVersionUnknown
 from runindex_server.schema.migrations import migrate
 from runindex_server.schema.policy_text import parse_policy
@@ -28,8 +29,10 @@ FAULTS: Final = (
     StorageVersionUnknown,
     StoreCorrupt,
     StoreFull,
+    CommitOutcomeUnknown,
     AddressInUse,
     *access.FAULTS,
+    TracesRefused,
 )
 """Why a server does not start, told in a sentence."""
 
@@ -106,22 +109,38 @@ async def serve_until_asked(
     """
     clock = SystemClock()
     _allow_many_files()
-    with ExitStack() as stack:
+    async with AsyncExitStack() as stack:
         allowed = stack.enter_context(closing(access.open_access(settings, clock)))
+        tracing = open_tracing(worker=part.worker) if settings.traces else None
+        if tracing is not None:
+            # After the store, which is safe by then; on a thread, so that a second signal is heard.
+            stack.push_async_callback(asyncio.to_thread, tracing.close)
         store = open_store(stopping.ask_fatally)
         try:
             if part.migrates:
                 await migrate(store, progress=get_logger(__name__).info)
-            options = _options(settings, part, allowed)
+            options = _options(settings, part, allowed, tracing)
             server = await start_server(store, address=part.address, clock=clock, options=options)
             stack.enter_context(_told(options.metrics, store, settings, part, clock))
             on_ready(server)
+            watching = asyncio.create_task(_stop_with(server, stopping))
             code = await stopping.asked()
+            watching.cancel()
             await server.stop(settings.drain_s)
         finally:
             await store.close()
     get_logger(__name__).info("stopped", code=code)
     return code
+
+
+async def _stop_with(server: Server, stopping: Stopping) -> None:
+    """Stop when gRPC has stopped by itself: nobody starts a process again that lives and serves nobody."""
+    try:
+        await server.ended()
+    finally:
+        if not stopping.is_asked:
+            get_logger(__name__).critical("gRPC has stopped serving; the server stops")
+            stopping.ask(EXIT_FATAL)
 
 
 def _allow_many_files() -> None:
@@ -130,7 +149,7 @@ def _allow_many_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _options(settings: Settings, part: Part, allowed: access.Access) -> Options:
+def _options(settings: Settings, part: Part, allowed: access.Access, tracing: Tracing | None) -> Options:
     """Return the options of the server that a process runs."""
     return Options(
         search_budget_records=settings.search_budget_records,
@@ -144,6 +163,7 @@ def _options(settings: Settings, part: Part, allowed: access.Access) -> Options:
         auditor=allowed.auditor,
         certificates=allowed.certificates,
         metrics=None if settings.metrics_address is None else Metrics(),
+        tracing=tracing,
     )
 
 

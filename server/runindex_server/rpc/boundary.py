@@ -14,6 +14,7 @@ from typing import Any, Final, NoReturn, cast
 import grpc
 import grpc.aio
 from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
@@ -34,6 +35,8 @@ from runindex_server.rpc.gate import Gate
 from runindex_server.rpc.metrics import Metrics, Serve
 from runindex_server.rpc.policy import role_for
 from runindex_server.rpc.status import refusal
+from runindex_server.rpc.tracing import Tracing
+from runindex_server.rpc.untaken import Untaken
 
 Method = Callable[[Any], Awaitable[bytes | Message]]
 """A servicer's method: a request message in, a response message or its wire form out."""
@@ -54,13 +57,17 @@ class Boundary:
         gate: Lets calls in while the server runs.
         admission: Lets in who may call.
         auditor: Writes down what they did.
+        untaken: Bounds answers that callers do not take.
         metrics: Measures how long it took; None for not.
+        tracing: Makes a span of it; None for not.
     """
 
     gate: Gate
     admission: Admission = field(default_factory=Admission)
     auditor: Auditor = field(default_factory=Auditor)
+    untaken: Untaken = field(default_factory=Untaken)
     metrics: Metrics | None = None
+    tracing: Tracing | None = None
 
     def handler_of(
         self, descriptor: MethodDescriptor, method: Method | StreamMethod
@@ -70,15 +77,19 @@ class Boundary:
         Bytes go in and out of gRPC as they are, so that a request that does not parse, and every exception,
         end here as a refusal with a reason, and never as gRPC's own INTERNAL or UNKNOWN.
         """
+        if self.tracing is not None:
+            method = self.tracing.of_method(descriptor, method)
         if descriptor.server_streaming:
             stream = self._streaming(descriptor, cast("StreamMethod", method))
-            return grpc.unary_stream_rpc_method_handler(self._measured(descriptor, stream))
+            return grpc.unary_stream_rpc_method_handler(self._watched(descriptor, stream))
         answer = self._answering(descriptor, cast("Method", method))
-        return grpc.unary_unary_rpc_method_handler(self._measured(descriptor, answer))
+        return grpc.unary_unary_rpc_method_handler(self._watched(descriptor, answer))
 
-    def _measured(self, descriptor: MethodDescriptor, serve: Serve) -> Serve:
-        """Return what serves a method, and measures it where that is asked for."""
-        return serve if self.metrics is None else self.metrics.measuring(descriptor, serve)
+    def _watched(self, descriptor: MethodDescriptor, serve: Serve) -> Serve:
+        """Return what serves a method, and measures and traces it where that is asked for."""
+        if self.metrics is not None:
+            serve = self.metrics.measuring(descriptor, serve)
+        return serve if self.tracing is None else self.tracing.of_call(descriptor, serve)
 
     def _answering(
         self, descriptor: MethodDescriptor, method: Method
@@ -86,6 +97,7 @@ class Boundary:
         """Return what serves a method with one answer."""
         request_class = GetMessageClass(descriptor.input_type)
         role, audit = role_for(descriptor), self.auditor.of_method(descriptor)
+        is_read = descriptor.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
 
         async def serve(data: bytes, context: Context) -> bytes:
             request = None
@@ -96,12 +108,15 @@ class Boundary:
                     request = parse(request_class, data)
                     async with bound:
                         response = await method(request)
+                    answer = response if isinstance(response, bytes) else response.SerializeToString()
+                    if is_read:
+                        self.untaken.add(len(answer), context)
                     audit.done(context, request, response)
             except Exception as error:  # noqa: BLE001  # Every call ends here.
                 refused = _refusal_of(error, descriptor)
                 audit.refused(context, request, refused)
                 await _end(context, refused)
-            return response if isinstance(response, bytes) else response.SerializeToString()
+            return answer
 
         return serve
 
@@ -125,7 +140,8 @@ class Boundary:
                     request = parse(request_class, data)
                     async with aclosing(method(request)) as pieces:
                         async for piece in pieces:
-                            await context.write(piece.SerializeToString())
+                            if not await _is_taken(piece, context):
+                                return
                     audit.done(context, request, None)
             except Exception as error:  # noqa: BLE001  # As above.
                 refused = _refusal_of(error, descriptor)
@@ -133,6 +149,18 @@ class Boundary:
                 await _end(context, refused)
 
         return serve
+
+
+async def _is_taken(piece: Message, context: Context) -> bool:
+    """Write a piece of an answer, and tell whether the caller is still there to take it."""
+    try:
+        await context.write(piece.SerializeToString())
+    except Exception:
+        # gRPC mostly cancels the call of a caller who has gone. Now and then the write fails first.
+        if context.done():
+            return False
+        raise
+    return True
 
 
 def _refuse_when_late(context: Context) -> float | None:

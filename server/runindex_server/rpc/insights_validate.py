@@ -1,6 +1,6 @@
 """Arguments of the calls for what many runs come to, checked; beside `validate`, and in its manner."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -136,7 +136,7 @@ def check_can_be_stale(states: Iterable[int]) -> None:
             raise InvalidField("is an end; ask for ACTIVE, PAUSED or both", field=f"states[{place}]")
 
 
-def open_states(states: Iterable[int]) -> frozenset[RunState]:
+def open_states(states: Sequence[int]) -> frozenset[RunState]:
     """Return the states that are asked for; for none all in which runs can be stale.
 
     Raises:

@@ -86,7 +86,7 @@ POLICY: Final[Mapping[str, Mapping[str, Role | None]]] = MappingProxyType(
             "Verify": Role.ADMIN,
             "Backup": Role.ADMIN,
         },
-        HEALTH: {"Check": OPEN, "Watch": OPEN, "List": OPEN},
+        HEALTH: {"Check": OPEN, "Watch": OPEN},
         REFLECTION: {"ServerReflectionInfo": Role.READER},
     }
 )

@@ -64,6 +64,11 @@ class Readiness:
         commits = self._store.engine.commits()
         if commits.lasts_s() > COMMIT_S_MAX:
             return f"a commit takes longer than {COMMIT_S_MAX:.0f} seconds"
+        if not self._store.engine.is_in_place():
+            with suppress(RunIndexError):
+                # Which it refuses: then it stops, though nobody else writes.
+                await self._store.write(_write_something)
+            return "the store's files were replaced"
         if self._store.engine.is_read_only():
             return "the disk is read-only"
         if commits.last_failed:

@@ -32,6 +32,7 @@ from runindex_server.rpc.run_data_servicer import RunDataServicer
 from runindex_server.rpc.servicer import RunIndexServicer
 from runindex_server.rpc.templates_servicer import RunTemplatesServicer
 from runindex_server.rpc.tls import Certificates
+from runindex_server.rpc.tracing import Tracing
 from runindex_server.runs.page_token import PageTokens
 from runindex_server.schema.header import StoreHeader, read_header
 from runindex_server.schema.run import KEEP_ALL, RetentionPolicy, RunId
@@ -64,9 +65,13 @@ CHANNEL_OPTIONS: Final = (
     # Above our own bound, so that ours answers, with a reason.
     ("grpc.max_receive_message_length", 4 * limits.REQUEST_BYTES_MAX),
     ("grpc.max_send_message_length", 16 * 1024 * 1024),
-    # Bounds what one connection can hold open. Far above what callers do at once: a client that has not
-    # yet been told the bound passes it, and its call is reset without a reason.
-    ("grpc.max_concurrent_streams", 4_096),
+    # Bounds what one connection can hold open, and so what a flood of resets costs others. Far above what
+    # callers do at once: one that passes the bound is reset without a reason, and our clients try again.
+    ("grpc.max_concurrent_streams", 1_024),
+    # Calls that wait to be taken. Beyond its own bounds gRPC ends any of them at random, whoever made it, as
+    # CANCELLED and without a reason: bursts of an honest caller, or a neighbour's call. Ours come first.
+    ("grpc.server.max_pending_requests", 1_000_000),
+    ("grpc.server.max_pending_requests_hard_limit", 1_000_000),
     ("grpc.max_allowed_incoming_connections", 10_000),
     ("grpc.server_handshake_timeout_ms", 10_000),
     # Beyond the first, metadata is refused now and then; beyond the second always.
@@ -118,6 +123,10 @@ class Server:
         """Where it listens, as callers write it."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    async def ended(self) -> None:
+        """Wait until it has stopped, or gRPC has by itself."""
+        await self._server.wait_for_termination()
+
     async def stop(self, drain_s: float) -> None:
         """Stop: refuse new calls, let those under way finish, and stop the jobs.
 
@@ -155,6 +164,7 @@ class Options:
         auditor: Writes down what callers did.
         certificates: With which callers are spoken to by TLS; None for in the clear.
         metrics: Measures calls; None for not.
+        tracing: Makes spans of calls; None for not.
     """
 
     search_budget_records: int = limits.SEARCH_BUDGET_RECORDS
@@ -169,6 +179,7 @@ class Options:
     auditor: Auditor = field(default_factory=Auditor)
     certificates: Certificates | None = None
     metrics: Metrics | None = None
+    tracing: Tracing | None = None
 
 
 async def start_server(
@@ -196,10 +207,9 @@ async def start_server(
     await retention.prepare()
     gate, health_servicer = Gate(), _HEALTH.HealthServicer()
     server = grpc.aio.server(options=_channel_options(options))
-    boundary = Boundary(
-        gate=gate, admission=options.admission, auditor=options.auditor, metrics=options.metrics
-    )
-    for service, servicer in _servicers(store, header, retention, clock, options):
+    boundary = _boundary(gate, options)
+    served = store if options.tracing is None else options.tracing.of_store(store)
+    for service, servicer in _servicers(served, header, retention, clock, options):
         add_service(server, service, servicer, boundary)
     _add_common_services(server, health_servicer, _reflection(address, options.admission))
     port = _listen(server, address, options.certificates)
@@ -219,6 +229,17 @@ async def start_server(
         gate=gate,
         readiness=readiness,
         health_servicer=health_servicer,
+    )
+
+
+def _boundary(gate: Gate, options: Options) -> Boundary:
+    """Return what every call passes."""
+    return Boundary(
+        gate=gate,
+        admission=options.admission,
+        auditor=options.auditor,
+        metrics=options.metrics,
+        tracing=options.tracing,
     )
 
 

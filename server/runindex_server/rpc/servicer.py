@@ -162,7 +162,8 @@ class RunIndexServicer:
             request,
             self._tokens,
             default_size=limits.SEARCH_PAGE_SIZE_DEFAULT,
-            now_us=self._clock.now_us(),
+            # A clock that has not learnt the time may be before 1970, which a page token cannot hold.
+            now_us=max(0, self._clock.now_us()),
         )
         search = SearchRequest(
             expression=expression,

@@ -4,7 +4,8 @@ Each function raises what a caller can mend by another argument, in the order in
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Final
 
 from google.protobuf.duration_pb2 import Duration
@@ -35,6 +36,8 @@ from runindex_server.schema.run import (
 )
 
 _CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+_STATE_NUMBERS: Final = frozenset(RunState)
 
 _VIEWS: Final[Mapping[int, RunView]] = {
     pb.RUN_VIEW_UNSPECIFIED: RunView.FULL,
@@ -92,13 +95,18 @@ def required_state(number: int) -> RunState:
     return state(number, field="state")
 
 
-def states(numbers: Iterable[int]) -> frozenset[RunState]:
+def states(numbers: Sequence[int]) -> frozenset[RunState]:
     """Return the states of a filter.
 
     Raises:
         InvalidState: There is none of one of these numbers.
     """
-    return frozenset(state(number, field=f"states[{place}]") for place, number in enumerate(numbers))
+    # A request can hold half a million of them: each is looked at once.
+    distinct = dict.fromkeys(numbers)
+    for number in distinct:
+        if number not in _STATE_NUMBERS:
+            raise InvalidState(number, field=f"states[{list(numbers).index(number)}]")
+    return frozenset(map(RunState, distinct))
 
 
 def tag(text: str, *, field: str) -> str:
@@ -107,12 +115,18 @@ def tag(text: str, *, field: str) -> str:
     Raises:
         InvalidTag: It is empty, too long, or holds a control character.
     """
+    problem = _problem_of_tag(text)
+    if problem is not None:
+        raise InvalidTag(problem, field=field)
+    return text
+
+
+def _problem_of_tag(text: str) -> str | None:
+    """Return why a text is no tag; None when it is one."""
     size = len(text.encode())
     if not 0 < size <= limits.TAG_BYTES_MAX:
-        raise InvalidTag(f"a tag has 1 to {limits.TAG_BYTES_MAX} bytes, not {size}", field=field)
-    if has_control_characters(text):
-        raise InvalidTag("a tag holds no control characters", field=field)
-    return text
+        return f"a tag has 1 to {limits.TAG_BYTES_MAX} bytes, not {size}"
+    return "a tag holds no control characters" if has_control_characters(text) else None
 
 
 def required_tag(text: str) -> str:
@@ -133,10 +147,15 @@ def tags(texts: Sequence[str]) -> tuple[str, ...]:
     Raises:
         InvalidTag: One is as `tag` says, or they are too many.
     """
-    checked = {tag(text, field=f"tags[{place}]"): None for place, text in enumerate(texts)}
-    if len(checked) > limits.TAGS_MAX:
-        raise InvalidTag(f"at most {limits.TAGS_MAX} tags, not {len(checked)}", field="tags")
-    return tuple(checked)
+    # As with states; of too many different ones, the first show what is wrong.
+    distinct = dict.fromkeys(texts)
+    for text in islice(distinct, limits.TAGS_MAX + 1):
+        problem = _problem_of_tag(text)
+        if problem is not None:
+            raise InvalidTag(problem, field=f"tags[{list(texts).index(text)}]")
+    if len(distinct) > limits.TAGS_MAX:
+        raise InvalidTag(f"at most {limits.TAGS_MAX} tags, not {len(distinct)}", field="tags")
+    return tuple(distinct)
 
 
 def required_tags(texts: Sequence[str]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from runindex_server.data.items import NumberedVersion
 from runindex_server.data.listing import Page, PageRequest
 from runindex_server.kv.api import ReadTxn, Store, WriteTxn
 from runindex_server.runs import run_index
+from runindex_server.runs.creation import Draft
 from runindex_server.runs.mutation import Conditions, RequestKey, load
 from runindex_server.schema import due
 from runindex_server.schema.data_keys import DataKeys
@@ -88,7 +89,7 @@ class World:
 
     def create(self, run_id: RunId) -> None:
         """Create a run."""
-        self.write(lambda txn: run_index.create_run(txn, run_index.Draft(run_id=run_id)))
+        self.write(lambda txn: run_index.create_run(txn, Draft(run_id=run_id)))
 
     def archive(self) -> None:
         """Archive the run."""

@@ -1,7 +1,7 @@
 """The boundary of a call: what goes in, what comes out, and what is logged of it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, MutableMapping
 from contextlib import suppress
 from typing import Any
 
@@ -12,6 +12,7 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 from structlog.testing import capture_logs
 
+from runindex.v1 import maintenance_pb2
 from runindex.v1 import run_index_pb2 as pb
 from runindex_server import limits
 from runindex_server.errors import RunIndexError, RunNotFound, StoreCorrupt
@@ -19,6 +20,7 @@ from runindex_server.rpc.boundary import Boundary
 from runindex_server.rpc.gate import Gate
 
 METHOD = pb.DESCRIPTOR.services_by_name["RunIndex"].methods_by_name["GetRun"]
+STREAM = maintenance_pb2.DESCRIPTOR.services_by_name["Maintenance"].methods_by_name["Backup"]
 NAME = "runindex.v1.RunIndex.GetRun"
 SECRET = "what the caller sent"
 
@@ -35,11 +37,27 @@ class FakeContext:
     def __init__(self, left_s: float | None) -> None:
         self.code: grpc.StatusCode | None = None
         self.info = ErrorInfo()
+        self.has_gone = False
         self._left_s = left_s
 
     def time_remaining(self) -> float | None:
         """Return how long the caller will wait; None for ever."""
         return self._left_s
+
+    def peer(self) -> str:
+        """Return over which connection it came."""
+        return "ipv4:127.0.0.1:1"
+
+    def done(self) -> bool:
+        """Tell whether the caller has gone."""
+        return self.has_gone
+
+    async def write(self, _: bytes) -> None:
+        """Fail, as for a caller who has gone."""
+        raise RuntimeError(SECRET)
+
+    def add_done_callback(self, _: Callable[..., None]) -> None:
+        """Call nothing: it never ends."""
 
     async def abort(self, code: grpc.StatusCode, _details: str, trailing: Any) -> None:
         """End the call."""
@@ -163,3 +181,25 @@ def test_a_request_is_bounded_before_it_is_parsed(excess: int, refused: bool) ->
 
     assert (answer == b"") is refused
     assert context.info.reason == ("REQUEST_TOO_LARGE" if refused else "")
+
+
+@pytest.mark.parametrize("has_gone", [True, False])
+def test_a_stream_whose_caller_has_gone_just_ends(*, has_gone: bool) -> None:
+    given_up = []
+
+    async def pieces(_request: Any) -> AsyncGenerator[pb.GetRunResponse, None]:
+        try:
+            yield pb.GetRunResponse()
+            yield pb.GetRunResponse()
+        finally:
+            given_up.append(True)
+
+    handler = Boundary(gate=Gate()).handler_of(STREAM, pieces)
+    context = FakeContext(None)
+    context.has_gone = has_gone
+    with capture_logs() as logs, suppress(Aborted):
+        asyncio.run(handler.unary_stream(b"", context))
+
+    assert given_up == [True]
+    assert context.code is (None if has_gone else grpc.StatusCode.INTERNAL)
+    assert len(logs) == (not has_gone)
