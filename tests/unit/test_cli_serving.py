@@ -26,10 +26,15 @@ def test_a_server_that_grpc_ends_by_itself_stops(tmp_path: Path, *, is_asked: bo
         stopping, ends = Stopping(), []
 
         def on_ready(server: Server) -> None:
+            ends.append(asyncio.create_task(end(server)))
+
+        async def end(server: Server) -> None:
+            # By then everything waits for the end.
+            await asyncio.sleep(0)
             if is_asked:
                 stopping.ask()
             else:
-                ends.append(asyncio.create_task(server._server.stop(None)))
+                await server._server.stop(None)
 
         return await serve_until_asked(
             lambda _: MemoryStore(clock=ManualClock(), initialise=initialise),

@@ -1,5 +1,6 @@
 """The gRPC server, assembled: services, options, background jobs, start and drain."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -125,7 +126,8 @@ class Server:
 
     async def ended(self) -> None:
         """Wait until it has stopped, or gRPC has by itself."""
-        await self._server.wait_for_termination()
+        # Who stops waiting must not end what `stop` waits for, too.
+        await asyncio.shield(self._server.wait_for_termination())
 
     async def stop(self, drain_s: float) -> None:
         """Stop: refuse new calls, let those under way finish, and stop the jobs.
