@@ -2,6 +2,8 @@
 
 import random
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
@@ -181,3 +183,28 @@ def check_run(stub: RunIndexStub, run_id: str, expected: Expected) -> None:
         version=run.version, state=run.state, tags=list(run.tags), step=int(run.metadata["step"])
     )
     assert found == expected, f"{run_id}: {found}, not {expected}"
+
+
+@contextmanager
+def writing(target: str, name: str, *, clients: int, enough: int) -> Iterator[list[LedgerClient]]:
+    """Let clients write, each over a connection of its own, until their server is gone.
+
+    Args:
+        target: The server.
+        name: Of the test, for their request ids.
+        clients: How many.
+        enough: How many acknowledgements there are before the block begins.
+    """
+    all_clients = [LedgerClient(number, name) for number in range(clients)]
+    acknowledgements = Acknowledgements(enough)
+    threads = [
+        threading.Thread(target=client.work, args=(target, acknowledgements), daemon=True)
+        for client in all_clients
+    ]
+    for thread in threads:
+        thread.start()
+    acknowledgements.wait()
+    yield all_clients
+    for thread in threads:
+        thread.join(WAIT_S)
+        assert not thread.is_alive(), "a client's server goes on"

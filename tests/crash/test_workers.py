@@ -3,11 +3,9 @@
 import asyncio
 import os
 import signal
-import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -20,30 +18,12 @@ from runindex.v1 import run_index_pb2 as pb
 from runindex.v1.maintenance_pb2_grpc import MaintenanceStub
 from runindex.v1.run_index_pb2_grpc import RunIndexStub
 from runindex_server.exit_codes import EXIT_FATAL
-from tests.crash.ledger import Acknowledgements, LedgerClient
+from tests.crash.ledger import LedgerClient, writing
 from tests.crash.process import WAIT_S, check_data_dir, serving
-from tests.crash.workers import WorkersProcess, connected, connections, serving_workers
+from tests.crash.workers import connected, connections, serving_workers
 
 CLIENTS: Final = 20
 """So many that none of two workers is left out: once in a million times."""
-
-
-@contextmanager
-def writing(server: WorkersProcess, name: str, *, enough: int = 100) -> Iterator[list[LedgerClient]]:
-    """Let clients write, each over a connection of its own, until their server is gone."""
-    clients = [LedgerClient(number, name) for number in range(CLIENTS)]
-    acknowledgements = Acknowledgements(enough)
-    threads = [
-        threading.Thread(target=client.work, args=(server.target, acknowledgements), daemon=True)
-        for client in clients
-    ]
-    for thread in threads:
-        thread.start()
-    acknowledgements.wait()
-    yield clients
-    for thread in threads:
-        thread.join(WAIT_S)
-        assert not thread.is_alive()
 
 
 def check_all(data_dir: Path, clients: list[LedgerClient]) -> None:
@@ -104,7 +84,7 @@ def test_workers_make_copies_at_the_same_time(tmp_path: Path) -> None:
 def test_a_worker_that_is_killed_loses_nothing_and_comes_back(tmp_path: Path, number: int) -> None:
     data_dir = tmp_path / "data"
     with serving_workers(data_dir) as server:
-        with writing(server, f"killed {number}") as clients:
+        with writing(server.target, f"killed {number}", clients=CLIENTS, enough=100) as clients:
             os.kill(server.worker(number), signal.SIGKILL)
             assert server.wait_for("worker ended", worker=number)["by"] == "SIGKILL"
             replacement = server.worker(number, start=2)
@@ -155,7 +135,7 @@ def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
 def test_sigterm_drains_all_workers_and_exits_0(tmp_path: Path, *, reaches_all: bool) -> None:
     data_dir = tmp_path / "data"
     with serving_workers(data_dir) as server:
-        with writing(server, "drain") as clients:
+        with writing(server.target, "drain", clients=CLIENTS, enough=100) as clients:
             server.terminate()
             # A service manager sends it to every process that there is, and the supervisor passes it on.
             for number in range(2 if reaches_all else 0):
@@ -180,7 +160,7 @@ def test_a_second_signal_ends_all_of_it_at_once(tmp_path: Path) -> None:
 def test_a_store_whose_lock_file_was_replaced_is_not_joined(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     with serving_workers(data_dir) as server:
-        with writing(server, "replaced") as clients:
+        with writing(server.target, "replaced", clients=CLIENTS, enough=100) as clients:
             (data_dir / "store" / "lock.mdb").rename(tmp_path / "lock.mdb")
             os.kill(server.worker(1), signal.SIGKILL)
         assert server.exit_code() == EXIT_FATAL

@@ -16,6 +16,7 @@ from unittest import mock
 import pytest
 
 from tests.property.machine import MEMORY_DIR
+from tests.support.tally import Tally
 from tests.trust.histories.judge import judge
 from tests.trust.histories.planted import PLANTED
 from tests.trust.histories.trial import judged, record, told
@@ -30,17 +31,21 @@ FEW: Final = 4_000
 
 
 def test_a_history_with_kills_is_strictly_serialisable_and_loses_nothing(
-    memory_path: Path, capsys: pytest.CaptureFixture[str]
+    memory_path: Path, capsys: pytest.CaptureFixture[str], tally: Tally
 ) -> None:
     trial = judged(record(memory_path, operations=OPERATIONS, kills=KILLS, seed=SEED))
     with capsys.disabled():
         sys.stdout.write(f"\n{told({'seed': SEED, **trial.figures})}\n")
+    tally("operations", runs=trial.figures["operations"], failures=len(trial.wrong()))
+    tally("kills", runs=len(trial.kills))
     assert trial.wrong() == []
     assert trial.figures["operations"] >= OPERATIONS
     assert len(trial.kills) == KILLS
 
 
-def test_every_fault_that_is_planted_into_a_history_is_found_and_named(memory_path: Path) -> None:
+def test_every_fault_that_is_planted_into_a_history_is_found_and_named(
+    memory_path: Path, tally: Tally
+) -> None:
     recording = record(memory_path, operations=FEW, kills=0, seed=SEED)
     assert judge(recording.history, recording.beginning).violations == []
     found = {
@@ -48,6 +53,7 @@ def test_every_fault_that_is_planted_into_a_history_is_found_and_named(memory_pa
         for plant in PLANTED
     }
     missed = {plant.__name__: fault for plant, fault in PLANTED.items() if fault not in found[plant.__name__]}
+    tally("planted faults", runs=len(PLANTED), failures=len(missed))
     assert missed == {}, found
 
 

@@ -13,6 +13,7 @@ from typing import Final
 
 import pytest
 
+from tests.support.tally import Tally
 from tests.trust.power.campaign import rounds
 from tests.trust.power.disk import PAGE_BYTES, Disk
 from tests.trust.power.recorder import record
@@ -25,12 +26,13 @@ ROUNDS_MAX: Final = 10
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc for the recorder")
 
 
-def test_no_loss_of_power_breaks_a_promise() -> None:
+def test_no_loss_of_power_breaks_a_promise(tally: Tally) -> None:
     for each in rounds(STATES, rounds_max=ROUNDS_MAX):
         print(f"seed {each.seed}: {each.explored.summary()}")  # noqa: T201  # Shown when it fails, or asked for.
         total, counts = each.total, each.total.counts
         check_breadth(list(read_log(each.recording.log)))
 
+    tally("distinct states of the disk", runs=len(total.digests), failures=len(total.failures))
     assert total.failures == []
     assert len(total.digests) >= STATES
     # Every different state was opened, and its pages were verified or are those of one that was.
