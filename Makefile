@@ -15,6 +15,11 @@ TESTS ?=
 RUNS ?= 1000000
 # How many states `make power` checks.
 STATES ?= 1000000
+# What `make wire` sends: so many inputs to parsers, and so many connections to a server.
+EXECUTIONS ?= 1000000
+CASES ?= 20000
+# How many damaged stores `make mutants` opens.
+MUTANTS ?= 500000
 # What `make histories` records: so many histories of so many operations, each with so many kills.
 HISTORIES ?= 10
 OPERATIONS ?= 200000
@@ -63,10 +68,15 @@ test: setup ## Run all tests but those of `make trust`
 test-workers: setup ## Run the contract's tests against two processes that serve one store
 	$(BIN)/pytest --numprocesses=auto --dist=worksteal --store=workers tests/contract
 
-# One after the other: each keeps both cores busy by itself.
 .PHONY: trust
-trust: setup ## Lose power 20,000 times, and judge 200,000 operations under 100 kills
-	RUNINDEX_HISTORY_OPERATIONS=200000 RUNINDEX_HISTORY_KILLS=100 $(BIN)/pytest tests/trust
+trust: setup ## Lose power, fail disks and wires, attack, kill, and judge 200,000 operations
+	RUNINDEX_HISTORY_OPERATIONS=200000 RUNINDEX_HISTORY_KILLS=100 \
+		$(BIN)/pytest --numprocesses=auto --dist=worksteal tests/trust
+
+.PHONY: promises
+promises: setup ## Run all tests that hold a promise, and write the page of promises (20 minutes)
+	$(BIN)/python -m tests.trust.promises
+	$(BIN)/python -m scripts.render_docs
 
 .PHONY: power
 power: setup ## Lose power until so many different states are checked: make power STATES=1000000
@@ -75,6 +85,18 @@ power: setup ## Lose power until so many different states are checked: make powe
 .PHONY: histories
 histories: setup ## Judge long histories under kills: make histories OPERATIONS=200000 KILLS=100 HISTORIES=10
 	@$(BIN)/python -m tests.trust.histories --operations $(OPERATIONS) --kills $(KILLS) --histories $(HISTORIES)
+
+.PHONY: wire
+wire: setup ## Fuzz all parsers, and a server by its wire: make wire EXECUTIONS=1000000 CASES=20000
+	@$(BIN)/python -m tests.trust.wire --executions $(EXECUTIONS) --cases $(CASES)
+
+.PHONY: mutants
+mutants: setup ## Damage stores, and open them: make mutants MUTANTS=500000
+	@$(BIN)/python -m tests.trust.disk.mutants --mutants $(MUTANTS)
+
+.PHONY: callers
+callers: setup ## Measure what a good caller notices of bad ones, of floods and of cut connections
+	@$(BIN)/python -m tests.trust.callers
 
 .PHONY: cov
 cov: setup ## Run all tests, and tell which branches none of them takes

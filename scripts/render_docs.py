@@ -10,6 +10,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +27,8 @@ from runindex_server.runs.lifecycle import OPERATIONS, TRANSITIONS
 from runindex_server.schema import data_keys, keys
 from runindex_server.settings import Settings
 from scripts import contract
+from tests.trust import promises
+from tests.trust.promised import PROOFS
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 MARKED: Final = re.compile(r"(<!-- begin: ([a-z-]+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)
@@ -217,6 +220,11 @@ def first_sentence(text: str) -> str:
     return sentence.rstrip(".") + "."
 
 
+def promise_table(name: str) -> str:
+    """Return the tests that hold a promise, with what they have tried when they last ran."""
+    return table(("test", "tried", "failed", "last run"), promises.proof_rows(name))
+
+
 TABLES: Final[dict[str, Callable[[], str]]] = {
     "access": access_table,
     "data-keys": data_keys_table,
@@ -226,6 +234,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "limits": lambda: limits_table(limits),
     "maintenance-methods": lambda: service_table("Maintenance"),
     "methods": methods_table,
+    **{f"promise-{name}": partial(promise_table, name) for name in PROOFS},
     "run-data-methods": lambda: service_table("RunData"),
     "run-insights-methods": lambda: service_table("RunInsights"),
     "run-templates-methods": lambda: service_table("RunTemplates"),

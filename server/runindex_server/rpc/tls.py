@@ -57,20 +57,28 @@ class Certificates:
     def credentials(self) -> grpc.ServerCredentials:
         """Return what a port is listened on with."""
         return grpc.dynamic_ssl_server_credentials(
-            self._configuration, self._current, self._files.client_ca is not None
+            self._configuration,
+            self._changed,  # type: ignore[arg-type]  # The stubs know no None, which is for no change.
+            self._files.client_ca is not None,
         )
 
-    def _current(self) -> grpc.ServerCertificateConfiguration:
-        """Return the certificates for a handshake. Files that cannot be used change nothing but the log."""
+    def _changed(self) -> grpc.ServerCertificateConfiguration | None:
+        """Return the certificates for a handshake; None when they are those of the last.
+
+        Files that cannot be used change nothing but the log. To be told of the same certificates again and
+        again lets gRPC abort now and then: it then replaces what other handshakes are using.
+        """
         identity = _identity_of(self._files)
-        if identity != self._looked_at:
-            self._looked_at = identity
-            try:
-                self._configuration = _load(self._files)
-                _log.info("certificates read again")
-            except CertificatesRefused as error:
-                _log.error("certificates not read again", problem=str(error))
-        return self._configuration
+        if identity == self._looked_at:
+            return None
+        self._looked_at = identity
+        try:
+            configuration = _load(self._files)
+        except CertificatesRefused as error:
+            _log.error("certificates not read again", problem=str(error))
+            return None
+        _log.info("certificates read again")
+        return configuration
 
 
 def _load(files: TlsFiles) -> grpc.ServerCertificateConfiguration:

@@ -19,7 +19,7 @@ ATTACKS: Final = (
     Attack("unfinished HTTP/2", slow.unfinished, 240, 2_400),
     Attack("unfinished TLS", slow.unfinished, 240, 2_400, prepare=setup.with_tls),
     Attack("idle connections", idle.idle, 5_000, 5_000),
-    Attack("connections beyond the limit", idle.beyond_the_limit, 10_000, 10_000),
+    Attack("connections beyond the limit", idle.beyond_the_limit, 10_000, 10_000, reconnects=False),
     Attack("flood of calls", floods.overload, 10_000, 100_000, is_flood=True),
     Attack(
         *("flood of writes, slow disk", floods.overload_of_a_slow_disk, 8_000, 40_000, setup.on_a_slow_disk),

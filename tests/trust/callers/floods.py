@@ -60,7 +60,9 @@ async def expired(scene: Scene, cases: int) -> None:
     done = codes[OK]
     scene.expect(f"ended by {codes}", is_so=codes.keys() <= {DEADLINE_EXCEEDED})
     scene.expect(f"{done} expired calls were answered", is_so=done == 0)
-    await asyncio.to_thread(_check_created, scene, [end for end in ends if end.code == OK])
+    # gRPC itself ends a call whose time is over while it is served, as one that may have taken place.
+    unknown = sum(end.reason != "NOT_EXECUTED" for end in ends)
+    await asyncio.to_thread(_check_created, scene, [end for end in ends if end.code == OK], unknown)
 
 
 async def _flooded(scene: Scene, cases: int, **fields: str) -> list[End]:
@@ -97,8 +99,8 @@ def _check_shed(scene: Scene, ends: list[End], cases: int) -> None:
             return
 
 
-def _check_created(scene: Scene, ends: list[End]) -> None:
-    """Check that the runs of answered calls are there, and no others."""
+def _check_created(scene: Scene, ends: list[End], unknown: int = 0) -> None:
+    """Check that the runs of answered calls are there, and no others but those of unknown outcome."""
     created = {pb.CreateRunResponse.FromString(end.message()).run.run_id for end in ends if end.code == OK}
     found: set[str] = set()
     request = pb.QueryRunsByTagRequest(tag=FLOOD_TAG, page_size=PAGE_RUNS, view=pb.RUN_VIEW_ID_ONLY)
@@ -112,4 +114,4 @@ def _check_created(scene: Scene, ends: list[End]) -> None:
             if not page.next_page_token:
                 break
     scene.expect(f"{len(created - found)} acknowledged runs are lost", is_so=created <= found)
-    scene.expect(f"{len(found - created)} refused calls took place", is_so=found <= created)
+    scene.expect(f"{len(found - created)} refused calls took place", is_so=len(found - created) <= unknown)

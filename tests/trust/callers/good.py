@@ -106,7 +106,12 @@ class GoodClient:
 
 @contextmanager
 def calling_well(
-    target: str, *, token: str = "", authority: bytes | None = None, pause_s: float = PAUSE_S
+    target: str,
+    *,
+    token: str = "",
+    authority: bytes | None = None,
+    pause_s: float = PAUSE_S,
+    reconnects: bool = True,
 ) -> Iterator[GoodClient]:
     """Let a good client call, from before the beginning of the block until its end.
 
@@ -115,11 +120,14 @@ def calling_well(
         token: What the client shows.
         authority: Who signed the server's certificate; None for a server in the clear.
         pause_s: Between two calls.
+        reconnects: Whether it opens a new connection now and then.
     """
     spawning = multiprocessing.get_context("spawn")
     ticks = spawning.Semaphore(0)
     ours, theirs = spawning.Pipe()
-    process = spawning.Process(target=_work, args=(target, token, authority, pause_s, ticks, theirs))
+    process = spawning.Process(
+        target=_work, args=(target, token, authority, pause_s, reconnects, ticks, theirs)
+    )
     with mock.patch.dict(os.environ, GRPC_VERBOSITY="ERROR"):
         process.start()
     theirs.close()
@@ -136,10 +144,16 @@ def calling_well(
 
 
 def _work(
-    target: str, token: str, authority: bytes | None, pause_s: float, ticks: Any, pipe: Connection
+    target: str,
+    token: str,
+    authority: bytes | None,
+    pause_s: float,
+    reconnects: bool,  # noqa: FBT001  # As a process takes it.
+    ticks: Any,
+    pipe: Connection,
 ) -> None:
     """Call until nobody asks any more."""
-    caller, calls = _Caller(target, token, authority), Calls()
+    caller, calls = _Caller(target, token, authority, reconnects=reconnects), Calls()
     count = 0
     while True:
         try:
@@ -172,8 +186,9 @@ def _details(fault: Exception) -> bytes:
 class _Caller:
     """Makes the calls, and knows what each must answer."""
 
-    def __init__(self, target: str, token: str, authority: bytes | None) -> None:
+    def __init__(self, target: str, token: str, authority: bytes | None, *, reconnects: bool) -> None:
         self._target = target
+        self._reconnects = reconnects
         self._authority = authority
         self._random = random.Random(1)
         self._options: dict[str, Any] = {"timeout": CALL_S}
@@ -192,7 +207,7 @@ class _Caller:
 
     def call(self, number: int) -> None:
         """Make one call, and check its answer."""
-        if number % RECONNECT_CALLS == 0:
+        if self._reconnects and number % RECONNECT_CALLS == 0:
             self._channel.close()
             self._channel = self._connect()
             self._stub = RunIndexStub(self._channel)

@@ -31,7 +31,7 @@ async def idle(scene: Scene, cases: int) -> None:
 async def beyond_the_limit(scene: Scene, cases: int) -> None:
     """Open as many as the server takes, and some more: these are refused, and nobody else is."""
     async with AsyncExitStack() as stack:
-        # Those of the good client come and go.
+        # Some room, since it is not told how many are open already.
         opened = await _opened(scene, stack, min(cases, CONNECTIONS_MAX - 5))
         more = [await Raw.open(scene.target) for _ in range(BEYOND)]
         await stack.enter_async_context(reading(more))

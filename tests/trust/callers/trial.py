@@ -29,6 +29,7 @@ class Attack:
         cases_max: In a longer trial.
         prepare: How the server is started, in a folder of its own.
         pause_s: Between two calls of the good client.
+        reconnects: Whether the good client opens a new connection now and then.
         is_flood: Whether it is made of more honest calls than can be served. They are taken in the order in
             which they come, so that everybody waits for them; and anybody's may be refused by name.
     """
@@ -39,6 +40,7 @@ class Attack:
     cases_max: int
     prepare: Callable[[Path], Prepared] = plain
     pause_s: float = PAUSE_S
+    reconnects: bool = True
     is_flood: bool = False
 
 
@@ -69,7 +71,13 @@ def tried(attack: Attack, folder: Path, cases: int) -> Trial:
             server = stack.enter_context(serving(data_dir, *prepared.arguments))
         token, authority = prepared.tokens.get("good", ""), prepared.authority
         good = stack.enter_context(
-            calling_well(server.target, token=token, authority=authority, pause_s=attack.pause_s)
+            calling_well(
+                server.target,
+                token=token,
+                authority=authority,
+                pause_s=attack.pause_s,
+                reconnects=attack.reconnects,
+            )
         )
         scene = Scene(server, good, prepared)
         before, files = scene.memory_before_mib, scene.descriptors()
