@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
+from tests.support.tls_proxy import until_first
+
 WAIT_S: Final = 30.0
 PIECE_BYTES: Final = 64 * 1024
 SLOWNESS: Final = 10
@@ -116,7 +118,7 @@ class CuttingProxy:
             if not plan.is_answer:
                 requests, answers = plan, HEALTHY
             try:
-                await _until_first(
+                await until_first(
                     self._pass_on(reader, inner_writer, requests),
                     self._pass_on(inner_reader, writer, answers),
                 )
@@ -166,17 +168,6 @@ async def _pass(piece: bytes, writer: asyncio.StreamWriter, plan: Plan) -> None:
             await asyncio.sleep(plan.pause_s / SLOWNESS)
         writer.write(part)
         await writer.drain()
-
-
-async def _until_first(*copies: Coroutine[Any, Any, None]) -> None:
-    """Run both directions; when one ends, end the other."""
-    tasks = [asyncio.create_task(copy) for copy in copies]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @contextmanager

@@ -74,7 +74,7 @@ class TlsProxy:
         try:
             inner_reader, inner_writer = await asyncio.open_connection(self._host, self._port)
             try:
-                await _until_first(_copy(reader, inner_writer), _copy(inner_reader, writer))
+                await until_first(_copy(reader, inner_writer), _copy(inner_reader, writer))
             finally:
                 inner_writer.transport.abort()
         finally:
@@ -82,7 +82,7 @@ class TlsProxy:
             self._connections.discard(task)
 
 
-async def _until_first(*copies: Coroutine[Any, Any, None]) -> None:
+async def until_first(*copies: Coroutine[Any, Any, None]) -> None:
     """Run both directions; when one ends, end the other."""
     tasks = [asyncio.create_task(copy) for copy in copies]
     try:

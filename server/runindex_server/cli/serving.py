@@ -15,7 +15,7 @@ from runindex_server.jobs.retention.board import Board
 from runindex_server.kv.engine import MaintainedStore
 from runindex_server.kv.guard import StoreRefused
 from runindex_server.logs import get_logger
-from runindex_server.rpc.address import AddressInUse, split_address
+from runindex_server.rpc.address import AddressInUse, join_address, split_address
 from runindex_server.rpc.metrics import Metrics
 from runindex_server.rpc.server import Options, Server, start_server
 from runindex_server.rpc.tracing import TracesRefused, Tracing, open_tracing
@@ -184,4 +184,4 @@ def _told(
         tells_all=part.runs_jobs,
     )
     host, port = split_address(settings.metrics_address)
-    return metrics.told_at(f"{host}:{port + part.worker if port else 0}")
+    return metrics.told_at(join_address(host, port + part.worker if port else 0))

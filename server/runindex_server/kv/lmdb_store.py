@@ -25,7 +25,7 @@ from runindex_server.kv.lmdb_engine import COPY_NAME, LmdbEngine
 from runindex_server.kv.lmdb_environment import LmdbEnvironment
 from runindex_server.kv.lmdb_snapshots import DATA_FILE_NAME
 from runindex_server.kv.lock_file import STORE_NAME, LockFile, StoreFiles
-from runindex_server.kv.seal import StoreUse, break_seal, check_seal
+from runindex_server.kv.seal import StoreUse
 from runindex_server.kv.write_watch import UNWATCHED, WriteWatch
 from runindex_server.logs import get_logger
 
@@ -284,9 +284,7 @@ def join_lmdb(
     """
     store_dir = data_dir / STORE_NAME
     guard_written_file(store_dir / DATA_FILE_NAME)
-    use = StoreUse(store_dir)
-    check_seal(store_dir / DATA_FILE_NAME)
-    break_seal(store_dir / DATA_FILE_NAME)
+    use = StoreUse.of_unsealed(store_dir / DATA_FILE_NAME)
     environment = LmdbEnvironment(store_dir, map_bytes=map_bytes, create=False, watch=watch)
     return LmdbStore(environment, store_dir, None, clock=clock, on_fatal=on_fatal, use=use)
 
@@ -308,9 +306,7 @@ def _open_or_create(
             refuse_unfinished_restore(data_dir)
             _create(store_dir, clock=clock, map_bytes=map_bytes, initialise=initialise)
         guard_data_file(store_dir / DATA_FILE_NAME)
-        use = StoreUse(store_dir)
-        check_seal(store_dir / DATA_FILE_NAME)
-        break_seal(store_dir / DATA_FILE_NAME)
+        use = StoreUse.of_unsealed(store_dir / DATA_FILE_NAME)
     return LmdbEnvironment(store_dir, map_bytes=map_bytes, create=False, watch=watch), use
 
 

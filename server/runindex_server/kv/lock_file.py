@@ -122,15 +122,18 @@ def look_at_lock(data_dir: Path) -> StoreInUse | None:
     try:
         holder = os.read(fd, HOLDER_BYTES_MAX).decode(errors="replace").strip()
         holders = _holders(fd)
-        if not holders:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return _refusal(path, holder, holders)
-            return None
-        return _refusal(path, holder, holders)
+        return _refusal(path, holder, holders) if holders or not _can_share(fd) else None
     finally:
         os.close(fd)
+
+
+def _can_share(fd: int) -> bool:
+    """Tell whether nobody holds the lock on an open file, by sharing it until that is closed."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 FileIdentity: TypeAlias = tuple[int, int] | None
@@ -213,20 +216,19 @@ def _holders(fd: int) -> dict[int, list[str]]:
 
     Those of other users, or in namespaces that cannot be seen from here, are left out. Read-only.
     """
-    found = {}
+    found, own = {}, os.fstat(fd)
     for folder in Path("/proc").glob("[0-9]*/fdinfo"):
         # They come and go, and some are nobody's business.
         with suppress(OSError):
-            if any(_is_held_by(entry, fd) for entry in folder.iterdir()):
+            if any(_is_held_by(entry, own) for entry in folder.iterdir()):
                 status = (folder.parent / "status").read_text()
                 ids = next((line for line in status.splitlines() if line.startswith("NSpid:")), "")
                 found[int(folder.parent.name)] = [folder.parent.name, *ids.split()[1:]]
     return found
 
 
-def _is_held_by(entry: Path, fd: int) -> bool:
-    """Tell whether a descriptor of a process, by its `/proc/N/fdinfo/M`, holds the lock on an open file."""
-    own = os.fstat(fd)
+def _is_held_by(entry: Path, own: os.stat_result) -> bool:
+    """Tell whether a descriptor of a process, by its `/proc/N/fdinfo/M`, holds the lock on a file."""
     with suppress(OSError):
         locks = [line for line in entry.read_text().splitlines() if line.startswith("lock:")]
         # A process that has just come second, too, has the file open, but not the lock.

@@ -41,6 +41,19 @@ class StoreUse:
         self._close = weakref.finalize(self, os.close, fd)
         fcntl.flock(fd, fcntl.LOCK_SH)
 
+    @classmethod
+    def of_unsealed(cls, data_file: Path) -> "StoreUse":
+        """Begin, hold a data file to its seal, and break that: before it is written.
+
+        Raises:
+            DataFileChanged: It is not what was sealed.
+            OSError: It cannot be read, or the seal not be removed.
+        """
+        use = cls(data_file.parent)
+        check_seal(data_file)
+        break_seal(data_file)
+        return use
+
     def end(self, data_file: Path | None) -> None:
         """End, and seal a data file if no other process uses its store; again does nothing.
 

@@ -18,7 +18,7 @@ from runindex_server.jobs.retention.board import Board
 from runindex_server.jobs.retention.enforcement import Retention
 from runindex_server.jobs.runner import JobRunner
 from runindex_server.kv.engine import MaintainedStore
-from runindex_server.rpc.address import AddressInUse, is_loopback, split_address
+from runindex_server.rpc.address import AddressInUse, is_loopback, join_address, split_address
 from runindex_server.rpc.admission import Admission
 from runindex_server.rpc.auditing import Auditor
 from runindex_server.rpc.boundary import Boundary
@@ -122,7 +122,7 @@ class Server:
     @property
     def address(self) -> str:
         """Where it listens, as callers write it."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return join_address(self.host, self.port)
 
     async def ended(self) -> None:
         """Wait until it has stopped, or gRPC has by itself."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
-from runindex_server.rpc.address import AddressInUse, split_address
+from runindex_server.rpc.address import AddressInUse, join_address, split_address
 
 _TRIES_MAX: Final = 10
 """Free ports that are tried until one is free at every address of the host."""
@@ -24,7 +24,7 @@ class OwnedPort:
 
     def __init__(self, host: str, port: int, sockets: Sequence[socket.socket]) -> None:
         """Own sockets that are bound to a port of a host."""
-        self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.address = join_address(host, port)
         self._sockets = sockets
 
     @classmethod

@@ -12,7 +12,7 @@ from runindex_server.cli.diagnosis.finding import Finding, Level, gravest, ok, p
 from runindex_server.cli.diagnosis.patient import UNREACHABLE, Patient
 from runindex_server.cli.words import count_text
 from runindex_server.kv.lmdb_environment import READERS_MAX
-from runindex_server.rpc.address import AddressInUse, InvalidAddress, split_address
+from runindex_server.rpc.address import AddressInUse, InvalidAddress, join_address, split_address
 from runindex_server.supervisor.port import OwnedPort
 
 LAG_COMMITS_WARNED: Final = 10_000
@@ -74,8 +74,7 @@ def check_metrics_address(patient: Patient) -> Iterator[Finding]:
     except InvalidAddress:  # Told of the settings.
         return
     ports = range(port, port + patient.settings.workers) if port else (0,)
-    name = f"[{host}]" if ":" in host else host
-    found = [_of_port(f"{name}:{each}") for each in ports if each <= 0xFFFF]
+    found = [_of_port(join_address(host, each)) for each in ports if each <= 0xFFFF]
     yield gravest((each for each in found if each.level is not Level.OK), otherwise=f"{address} is free")
 
 
