@@ -2,18 +2,22 @@
 
     make bench-compare BASE=v0.1.0
 
-Each serves a store of its own, filled by its own code. Results go to `results/` and into README.md. Exits 1
-when a figure misses its target. A wrong answer ends it.
+Each serves a store of its own, filled by its own code. Where the other commit asks for other libraries than
+this code does, it runs in an environment of its own, which its own Makefile makes in the temporary folder.
+What calls the servers is always of this code. Results go to `results/` and into README.md. Exits 1 when a
+figure misses its target. A wrong answer ends it.
 """
 
 import argparse
 import io
+import json
 import os
 import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterable, Mapping
+import tomllib
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -23,11 +27,14 @@ from benchmarks.bench import RUNS, copies, measure_methods
 from benchmarks.cases_write import Pools
 from benchmarks.measure import Row, Subject
 from benchmarks.measurement import Measurement
-from benchmarks.servers import Server
+from benchmarks.servers import Environment, Server
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PACKAGES: Final = ("server", "clients/python", ".")
 """Where a checkout has what a server and the filling of a store import."""
+
+WITH_LIBRARIES: Final = ".venv/server.stamp"
+"""What a checkout's Makefile makes in it: a Python with what a server and the filling of a store import."""
 
 
 class NotThatCode(Exception):
@@ -46,28 +53,66 @@ def _git(*arguments: str) -> bytes:
     return subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True).stdout  # noqa: S607  # The one on the path.
 
 
-def environment_of(checkout: Path) -> Mapping[str, str]:
-    """Return what makes Python import the code of a checkout.
+def environment_of(checkout: Path) -> Environment:
+    """Return what runs the code of a checkout, with the libraries that it asks for.
 
     Raises:
-        NotThatCode: It does not.
+        NotThatCode: Python would import other code.
+        CalledProcessError: The libraries cannot be installed.
     """
-    environment = {"PYTHONPATH": os.pathsep.join(str(checkout / package) for package in PACKAGES)}
-    command = [sys.executable, "-c", "import runindex_server; print(runindex_server.__file__)"]
-    imported = subprocess.run(
-        command, env={**os.environ, **environment}, check=True, capture_output=True, text=True
-    ).stdout.strip()
+    variables = {"PYTHONPATH": os.pathsep.join(str(checkout / package) for package in PACKAGES)}
+    environment = Environment(python_of(checkout), variables)
+    imported = _print(environment, "import runindex_server; print(runindex_server.__file__)").strip()
     if not Path(imported).is_relative_to(checkout):
         msg = f"{imported} is not in {checkout}"
         raise NotThatCode(msg)
     return environment
 
 
-def fill(data_dir: Path, environment: Mapping[str, str]) -> None:
+def python_of(checkout: Path) -> str:
+    """Return a Python with the libraries that a checkout asks for.
+
+    Raises:
+        CalledProcessError: They cannot be installed.
+    """
+    # Ours where the same are asked for: a new environment would take the newest that fit, and what differs
+    # between them and ours would be told as a difference between the commits. It also needs no network.
+    if _wanted(checkout) == _wanted(ROOT):
+        return sys.executable
+    make = ["make", "--directory", str(checkout), f"PYTHON={sys.executable}", WITH_LIBRARIES]
+    subprocess.run(make, check=True)
+    return str(checkout / ".venv" / "bin" / "python")
+
+
+def _wanted(checkout: Path) -> tuple[list[str], list[str]]:
+    """Return what the client and the server of a checkout ask for."""
+    project = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]
+    return project["dependencies"], project["optional-dependencies"]["server"]
+
+
+def libraries_of(environment: Environment) -> dict[str, str]:
+    """Return the versions of the libraries that results tell of, of those that an environment has."""
+    code = (
+        "import importlib.metadata, json\n"
+        f"found = [each for each in importlib.metadata.distributions() if each.name in {machine.LIBRARIES}]\n"
+        "print(json.dumps({each.name: each.version for each in found}))"
+    )
+    versions: dict[str, str] = json.loads(_print(environment, code))
+    return versions
+
+
+def _print(environment: Environment, code: str) -> str:
+    """Return what code prints in an environment."""
+    command = [environment.python, "-c", code]
+    variables = {**os.environ, **environment.variables}
+    return subprocess.run(command, env=variables, check=True, capture_output=True, text=True).stdout
+
+
+def fill(data_dir: Path, checkout: Path, environment: Environment) -> None:
     """Fill a store by the code of a checkout."""
-    command = [sys.executable, "-m", "benchmarks.populate", "--runs", str(RUNS), "--data-dir", str(data_dir)]
-    where = environment["PYTHONPATH"].split(os.pathsep)[-1]
-    subprocess.run(command, env={**os.environ, **environment}, cwd=where, check=True)
+    populate = ("-m", "benchmarks.populate", "--runs", str(RUNS), "--data-dir", str(data_dir))
+    variables = {**os.environ, **environment.variables}
+    subprocess.run([environment.python, *populate], env=variables, cwd=checkout, check=True)
 
 
 def measure_rows(started: Iterable[AbstractContextManager[Server]]) -> list[Row]:
@@ -84,8 +129,11 @@ def run(folder: Path, base: str) -> dict[str, Any]:
     checkout, then_dir, now_dir = folder / "base", folder / "store-then", folder / "store-now"
     measurement.machine["base"] = check_out(base, checkout)
     then, now = environment_of(checkout), environment_of(ROOT)
-    fill(then_dir, then)
-    fill(now_dir, now)
+    ours = libraries_of(now)
+    theirs = {name: version for name, version in libraries_of(then).items() if version != ours.get(name)}
+    measurement.machine |= {f"base_{name}": version for name, version in sorted(theirs.items())}
+    fill(then_dir, checkout, then)
+    fill(now_dir, ROOT, now)
     (known_dir,) = copies(now_dir, 1)
     started = (
         servers.serving(then_dir, environment=then),

@@ -7,10 +7,9 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final, TypeVar
 
 from google.protobuf.message import Message
@@ -33,6 +32,22 @@ POLL_S: Final = 0.1
 
 class ServerFailed(Exception):
     """A server did not start, or did not do its background work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What runs code.
+
+    Attributes:
+        python: The interpreter, which has the libraries that the code imports.
+        variables: Further ones for its processes, such that it imports the code; none for this code.
+    """
+
+    python: str = sys.executable
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+OURS: Final = Environment()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +79,13 @@ class Server:
 
 
 @contextmanager
-def serving(
-    data_dir: Path, *flags: str, environment: Mapping[str, str] = MappingProxyType({})
-) -> Iterator[Server]:
+def serving(data_dir: Path, *flags: str, environment: Environment = OURS) -> Iterator[Server]:
     """Serve a store with the command, and its defaults.
 
     Args:
         data_dir: Where the store is.
         flags: Further ones of the command.
-        environment: Further variables, for instance such that other code is served.
+        environment: What runs it, for instance such that other code is served.
     """
     flags = ("serve", "--address", "127.0.0.1:0", "--data-dir", str(data_dir), "--log-level", "error", *flags)
     with _process("runindex_server", *flags, environment=environment) as server:
@@ -80,9 +93,7 @@ def serving(
 
 
 @contextmanager
-def serving_known(
-    data_dir: Path, *, environment: Mapping[str, str] = MappingProxyType({})
-) -> Iterator[Server]:
+def serving_known(data_dir: Path, *, environment: Environment = OURS) -> Iterator[Server]:
     """Serve a store to callers who are known by a token, which each call then carries; else as `serving`."""
     token, text = new_token("benchmark", Role.ADMIN, now=datetime.now(UTC), expire_time=None)
     file = data_dir.with_name(f"{data_dir.name}-tokens.json")
@@ -106,15 +117,15 @@ def serving_empty() -> Iterator[Server]:
 
 
 @contextmanager
-def _process(*command: str, environment: Mapping[str, str] = MappingProxyType({})) -> Iterator[Server]:
+def _process(*command: str, environment: Environment = OURS) -> Iterator[Server]:
     """Run a module that says on which port it listens; end it afterwards."""
     # Whatever the settings of whoever measures are.
     own = {name: value for name, value in os.environ.items() if not name.startswith("RUNINDEX_")}
     with subprocess.Popen(
-        [sys.executable, "-u", "-m", *command],
+        [environment.python, "-u", "-m", *command],
         stdout=subprocess.PIPE,
         text=True,
-        env={**own, **environment},
+        env={**own, **environment.variables},
     ) as process:
         try:
             assert process.stdout is not None
