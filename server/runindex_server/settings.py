@@ -118,10 +118,3 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = Field(
         default="json", description="How it is logged: an object a line, or text for a person."
     )
-
-    def as_environment(self) -> dict[str, str]:
-        """Return the variables that make these settings in another process."""
-        return {
-            f"{self.model_config['env_prefix']}{name.upper()}": str(value)
-            for name, value in self.model_dump(mode="json", exclude_none=True).items()
-        }

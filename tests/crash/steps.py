@@ -43,7 +43,10 @@ def _run(arguments: list[str], step: int, victim: int | None) -> None:
     from runindex_server.cli.app import app  # noqa: PLC0415
     from runindex_server.cli.progress import _Lines  # noqa: PLC0415
     from runindex_server.kv.lmdb_environment import LmdbEnvironment  # noqa: PLC0415
+    from tests.support.loading import load_commands  # noqa: PLC0415
 
+    # Nor later: steps are those of the command, and not of loading it.
+    load_commands()
     counted = _Counted(step, os.getpid() if victim is None else victim)
     for name in _CALLS:
         setattr(os, name, counted.around(getattr(os, name)))

@@ -12,8 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from runindex_server import __version__
-from runindex_server.cli import exits, server
+from runindex_server.cli import exits
 from runindex_server.cli.app import app
+from runindex_server.cli.serve import serve as serve_command
 from runindex_server.kv.guard import DataFileForeign
 from runindex_server.settings import WORKERS_MAX, Settings
 
@@ -68,7 +69,7 @@ def run(*arguments: str) -> tuple[int, str]:
 
 
 def test_each_setting_is_a_flag_of_serve() -> None:
-    assert set(inspect.signature(server.serve).parameters) == set(Settings.model_fields)
+    assert set(inspect.signature(serve_command).parameters) == set(Settings.model_fields)
 
 
 @pytest.mark.parametrize("name", sorted(Settings.model_fields))
@@ -194,37 +195,6 @@ def test_a_foreign_file_in_the_place_of_the_store_is_refused(
     assert process.returncode == exits.EXIT_REFUSED
     assert told == str(DataFileForeign(store / "data.mdb", "does not begin as one")) + "\n"
     assert "Traceback" not in told
-
-
-def test_settings_reach_other_processes_as_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = Settings(
-        address="[::1]:0",
-        data_dir=Path("else where"),
-        workers=3,
-        insecure_allow_remote=True,
-        tls_cert=Path("cert.pem"),
-        tls_key=Path("key.pem"),
-        tls_client_ca=Path("ca.pem"),
-        certificate_roles="spiffe://here/agent=writer",
-        tokens_file=Path("tokens.json"),
-        audit_log=Path("audit.jsonl"),
-        calls_per_s=2.5,
-        metrics_address="127.0.0.1:9100",
-        traces=True,
-        map_bytes=2**30,
-        search_budget_records=7,
-        request_id_retention_s=100_000,
-        default_retention="keep_duration=30d",
-        retention_interval_s=0,
-        drain_s=0.25,
-        log_level="debug",
-        log_format="console",
-    )
-    assert all(getattr(settings, name) != field.default for name, field in Settings.model_fields.items())
-    for name, value in settings.as_environment().items():
-        monkeypatch.setenv(name, value)
-
-    assert Settings() == settings
 
 
 def test_version() -> None:

@@ -265,7 +265,8 @@ def test_what_opentelemetry_cannot_use_is_refused_by_name(serve: Serve) -> None:
 
 def test_nothing_of_opentelemetry_is_loaded_without_traces() -> None:
     code = (
-        "import sys; import runindex_server.cli.app; print([m for m in sys.modules if 'opentelemetry' in m])"
+        "import sys; import runindex_server.cli.alone, runindex_server.cli.supervising; "
+        "print([m for m in sys.modules if 'opentelemetry' in m])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=WAIT_S, check=True

@@ -1,11 +1,11 @@
-"""What is run as a process of its own: the operator's command line, and the workers of a server.
+"""The operator's command line, and what it makes of a process: a server, a supervisor, a worker."""
 
-Nothing is loaded here, because a worker that is to start again needs none of the commands.
-"""
+import os
 
 
 def main() -> None:
-    """Run the operator's command line."""
-    from runindex_server.cli.app import app  # noqa: PLC0415  # As above.
+    """Run the operator's command line. What it writes is for its own user alone, whatever the umask was."""
+    from runindex_server.cli.app import app  # noqa: PLC0415  # A part of it, such as a worker, is not all.
 
+    os.umask(0o077)
     app()

@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from runindex.v1 import maintenance_pb2 as pb
+from runindex_server.cli.asking import DEFAULT_ADDRESS, Address
 from runindex_server.cli.exits import exit_with
-from runindex_server.cli.options import DEFAULT_ADDRESS, Address
 from runindex_server.cli.remote import maintenance
 from runindex_server.cli.status import removed
 from runindex_server.cli.words import bytes_text, count_text, policy_text, time_text, took_text

@@ -23,7 +23,7 @@ from runindex_server.cli.diagnosis.patient import Patient
 from runindex_server.cli.diagnosis.store import check_clock, check_map, check_store, check_version
 from runindex_server.cli.exits import EXIT_PROBLEM
 from runindex_server.cli.options import load_settings
-from runindex_server.cli.server import serve
+from runindex_server.cli.serve import serve
 from runindex_server.cli.words import plain
 from runindex_server.clock import Clock, SystemClock
 from runindex_server.settings import Settings

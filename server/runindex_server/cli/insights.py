@@ -11,8 +11,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from runindex.v1 import insights_pb2 as pb
 from runindex.v1 import run_index_pb2
 from runindex_server.cli.answers import echo_facts, echo_json, echo_table
+from runindex_server.cli.asking import DEFAULT_ADDRESS, Address, AsJson
 from runindex_server.cli.exits import exit_with
-from runindex_server.cli.options import DEFAULT_ADDRESS, Address, AsJson
 from runindex_server.cli.remote import insights
 from runindex_server.cli.words import (
     age_text,

@@ -1,19 +1,13 @@
-"""What commands take: settings as flags, and the address of a server."""
+"""What commands take of the settings: a flag for each."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from pydantic import ValidationError
 
 from runindex_server.cli.exits import exit_with
 from runindex_server.settings import Settings
-
-Address = Annotated[str, typer.Option(help="Where the server listens.")]
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print it for programs: the response as JSON.")]
-
-DEFAULT_ADDRESS: str = Settings.model_fields["address"].default
 
 
 def flag(field: str) -> Any:  # noqa: ANN401  # What typer takes as a default.

@@ -16,7 +16,7 @@ from runindex_server.kv.engine import MaintainedStore
 from runindex_server.kv.guard import StoreRefused
 from runindex_server.logs import get_logger
 from runindex_server.rpc.address import AddressInUse, join_address, split_address
-from runindex_server.rpc.metrics import Metrics
+from runindex_server.rpc.metrics import Metrics, open_metrics
 from runindex_server.rpc.server import Options, Server, start_server
 from runindex_server.rpc.tracing import TracesRefused, Tracing, open_tracing
 from runindex_server.schema.header import StorageVersionUnknown
@@ -162,7 +162,7 @@ def _options(settings: Settings, part: Part, allowed: access.Access, tracing: Tr
         admission=allowed.admission,
         auditor=allowed.auditor,
         certificates=allowed.certificates,
-        metrics=None if settings.metrics_address is None else Metrics(),
+        metrics=None if settings.metrics_address is None else open_metrics(),
         tracing=tracing,
     )
 

@@ -1,8 +1,7 @@
 """What is refused of settings before a server starts, whatever it finds then."""
 
-from runindex_server.cli.access import check_access
+from runindex_server.cli.access_check import check_access
 from runindex_server.rpc.address import InvalidAddress, split_address
-from runindex_server.rpc.tracing import TracesRefused, exporter_module
 from runindex_server.schema.policy_text import PolicyRefused, parse_policy
 from runindex_server.settings import Settings
 
@@ -28,10 +27,17 @@ def check_settings(settings: Settings) -> None:
     if settings.metrics_address is not None:
         _check_metrics_address(settings.metrics_address, settings.workers)
     if settings.traces:
-        try:
-            exporter_module()
-        except TracesRefused as error:
-            raise SettingRefused(str(error)) from error
+        _check_traces()
+
+
+def _check_traces() -> None:
+    """Refuse traces that cannot be sent."""
+    from runindex_server.rpc.tracing import TracesRefused, exporter_module  # noqa: PLC0415  # Loads gRPC.
+
+    try:
+        exporter_module()
+    except TracesRefused as error:
+        raise SettingRefused(str(error)) from error
 
 
 def _check_metrics_address(address: str, workers: int) -> None:

@@ -2,7 +2,7 @@
 
 from runindex.v1 import maintenance_pb2 as pb
 from runindex_server.cli.answers import echo_facts, echo_json
-from runindex_server.cli.options import DEFAULT_ADDRESS, Address, AsJson
+from runindex_server.cli.asking import DEFAULT_ADDRESS, Address, AsJson
 from runindex_server.cli.remote import maintenance
 from runindex_server.cli.words import bytes_text, count_text, policy_text, span_text, states_text, time_text
 

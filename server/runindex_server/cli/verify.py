@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from runindex.v1 import maintenance_pb2 as pb
+from runindex_server.cli.asking import DEFAULT_ADDRESS, Address
 from runindex_server.cli.exits import EXIT_DRIFTED, EXIT_NOT_VERIFIED, exit_with
 from runindex_server.cli.faults import fault_text
-from runindex_server.cli.options import DEFAULT_ADDRESS, Address
 from runindex_server.cli.progress import Tell, progress
 from runindex_server.cli.remote import maintenance
 from runindex_server.cli.words import count_text, took_text

@@ -1,15 +1,12 @@
-"""One of several processes that serve a store: started by the supervisor, never by hand.
+"""One of several processes that serve a store: forked by the supervisor, never started by hand.
 
-It takes its task from standard input, says on standard output that it serves, and drains when it is told to
-or when the supervisor is gone.
+It says that it serves, and drains when it is told to or when the supervisor is gone.
 """
 
 import asyncio
-import os
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 
 import uvloop
 
@@ -24,35 +21,27 @@ from runindex_server.rpc.server import Server
 from runindex_server.runs.bootstrap import initialise
 from runindex_server.settings import Settings
 from runindex_server.supervisor.memory import WorkerMemory
-from runindex_server.supervisor.task import READY, WorkerTask
+from runindex_server.supervisor.task import WorkerTask
 
 
-def main() -> int:
-    """Serve; return the exit code."""
-    report = _take_output()
-    line = sys.stdin.buffer.readline()
-    if not line:  # The supervisor is gone already.
-        return 0
-    task = WorkerTask.of_line(line)
-    settings = Settings()
-    os.umask(0o077)
+def work(task: WorkerTask, *, settings: Settings, address: str, memory: WorkerMemory) -> int:
+    """Serve as one of several; return the exit code.
+
+    Args:
+        task: What the supervisor asks.
+        settings: The server's.
+        address: Where all of them listen.
+        memory: What they share with the supervisor.
+    """
     configure_logs(settings.log_level, settings.log_format, worker=task.worker)
     try:
-        return uvloop.run(_serve(task, settings, report))
+        return uvloop.run(_serve(task, settings, address, memory))
     except FAULTS as error:
         sys.stderr.write(f"{fault_text(settings.data_dir, error)}\n")
         return EXIT_REFUSED
 
 
-def _take_output() -> int:
-    """Return a descriptor of standard output, and let whatever is printed go where the log goes."""
-    report = os.dup(sys.stdout.fileno())
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return report
-
-
-async def _serve(task: WorkerTask, settings: Settings, report: int) -> int:
-    memory = WorkerMemory(task.memory_fd)
+async def _serve(task: WorkerTask, settings: Settings, address: str, memory: WorkerMemory) -> int:
     loop, stopping = asyncio.get_running_loop(), Stopping()
 
     def open_store(on_fatal: Callable[[], None]) -> LmdbStore:
@@ -73,29 +62,23 @@ async def _serve(task: WorkerTask, settings: Settings, report: int) -> int:
         # The supervisor may forward what everybody was sent; whoever does not want to wait kills.
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.ask)
-        with suppress(BrokenPipeError):  # The supervisor is gone, which is learnt soon.
-            os.write(report, READY)
+        task.say_ready()
 
-    def on_input() -> None:
-        # Nothing more is ever written there: it has ended, and the supervisor with it.
-        loop.remove_reader(sys.stdin.fileno())
+    def on_supervisor_gone() -> None:
+        loop.remove_reader(task.supervisor_fd)
         stopping.ask()
 
-    loop.add_reader(sys.stdin.fileno(), on_input)
-    return await serve_until_asked(open_store, settings, part_of(task, memory), stopping, on_ready)
+    loop.add_reader(task.supervisor_fd, on_supervisor_gone)
+    return await serve_until_asked(open_store, settings, part_of(task, address, memory), stopping, on_ready)
 
 
-def part_of(task: WorkerTask, memory: WorkerMemory) -> Part:
+def part_of(task: WorkerTask, address: str, memory: WorkerMemory) -> Part:
     """Return what a worker does of all that the server does."""
     return Part(
-        address=task.address,
+        address=address,
         worker=task.worker,
         migrates=task.is_first,
         runs_jobs=task.worker == 0,
         shares_port=True,
         board=Board(memory.board),
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

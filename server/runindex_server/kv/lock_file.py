@@ -91,17 +91,6 @@ class LockFile:
         os.write(fd, f"{os.getpid()}\n".encode())
         return cls(fd)
 
-    def fileno(self) -> int:
-        """Return the descriptor: a process that inherits it holds the lock too.
-
-        Raises:
-            ValueError: The lock is released.
-        """
-        if self._fd is None:
-            msg = "the lock is released"
-            raise ValueError(msg)
-        return self._fd
-
     def release(self) -> None:
         """Give the descriptor up; again does nothing. The file stays: deleting it would let two hold it."""
         if self._fd is not None:

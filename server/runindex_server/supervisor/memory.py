@@ -13,11 +13,10 @@ _BYTES: Final = mmap.PAGESIZE
 
 
 class WorkerMemory:
-    """A page without a name, which ends with the last process that has it."""
+    """A page that forks share, and that ends with the last process that has it."""
 
     def __init__(self, fd: int) -> None:
-        """Map the memory behind a descriptor, which this process made or inherited."""
-        self._fd = fd
+        """Map the memory behind a descriptor, which is not needed afterwards."""
         self._memory = memoryview(mmap.mmap(fd, _BYTES))
         self._slots = self._memory[:_BOARD_START].cast("Q")
 
@@ -25,12 +24,11 @@ class WorkerMemory:
     def create(cls) -> "WorkerMemory":
         """Return new memory, of zeros."""
         fd = os.memfd_create("runindex-workers")
-        os.ftruncate(fd, _BYTES)
-        return cls(fd)
-
-    def fileno(self) -> int:
-        """Return the descriptor, for workers to inherit."""
-        return self._fd
+        try:
+            os.ftruncate(fd, _BYTES)
+            return cls(fd)
+        finally:
+            os.close(fd)
 
     @property
     def board(self) -> memoryview:

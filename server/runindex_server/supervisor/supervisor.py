@@ -16,9 +16,6 @@ from runindex_server.supervisor.watchdog import HOLD_US_MAX, LOOK_INTERVAL_US, W
 START_S_MAX: Final = 60.0
 """How long a worker may take to start again. Another may be waiting for its turn."""
 
-RESERVE: Final = 1
-"""Processes that wait to take the place of a worker."""
-
 STOP_S: Final = 10.0
 """How much longer than their drain workers may take to end."""
 
@@ -48,22 +45,14 @@ class AnyWorker(Protocol):
 
 
 class Launcher(Protocol):
-    """What starts workers: a `supervisor.launcher.ProcessLauncher`."""
+    """What starts workers: a `supervisor.launcher.ForkingLauncher`."""
 
-    async def prepare(self, count: int) -> None:
-        """See to it that so many processes wait for a task, if the machine allows."""
-        ...
-
-    async def launch(self, number: int, *, is_first: bool) -> AnyWorker:
+    def launch(self, number: int, *, is_first: bool) -> AnyWorker:
         """Start the worker of a number; the first finds the store open nowhere.
 
         Raises:
             OSError: The machine refuses.
         """
-        ...
-
-    async def dismiss(self) -> None:
-        """End the processes that wait."""
         ...
 
 
@@ -127,7 +116,6 @@ class Supervisor:
                     await self._is_stopping.wait()
             finally:
                 await self._end()
-                await self._launcher.dismiss()
                 watching.cancel()
         _log.info("stopped", code=self._code)
         return self._code
@@ -150,8 +138,6 @@ class Supervisor:
 
     async def _start_all(self) -> bool:
         """Start the workers, and tell whether all of them serve; when one refuses, its exit code is ours."""
-        # They load at the same time, and open the store one after the other.
-        await self._launcher.prepare(self._count + RESERVE)
         for number in range(self._count):
             if not await self._start(number, is_first=number == 0):
                 if not self._is_stopping.is_set():
@@ -167,7 +153,7 @@ class Supervisor:
         async with self._start_turn:
             if self._is_stopping.is_set():
                 return False
-            worker = self._workers[number] = await self._launcher.launch(number, is_first=is_first)
+            worker = self._workers[number] = self._launcher.launch(number, is_first=is_first)
             if self._is_stopping.is_set():
                 worker.terminate()
             try:
@@ -179,7 +165,6 @@ class Supervisor:
                 return False
             if is_ready:
                 _log.info("worker started", worker=number, pid=worker.pid)
-                await self._launcher.prepare(RESERVE)
             return is_ready and not self._is_stopping.is_set()
 
     async def _keep(self, number: int) -> None:

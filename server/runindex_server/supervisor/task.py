@@ -1,34 +1,31 @@
-"""What the supervisor asks of a worker: a line on its standard input, which ends when the supervisor does."""
+"""What the supervisor asks of a worker, and how the two hear of each other."""
 
-import json
-from dataclasses import asdict, dataclass
+import os
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
-READY: Final = b"ready\n"
-"""What a worker says on its standard output once it serves."""
+READY: Final = b"\x01"
+"""What a worker says once it serves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerTask:
-    """What a worker is to do, beside what the settings in its environment say.
+    """What a worker is to do, beside what the settings say.
 
     Attributes:
         worker: Its number, from 0; 0 runs the background jobs.
-        address: Where to listen, together with the others.
-        memory_fd: The descriptor of the memory that it shares with them, which it inherits.
         is_first: Whether nobody else has the store open, so that it may create, migrate and tidy it.
+        ready_fd: A descriptor, to say once that it serves.
+        supervisor_fd: One that can be read from when the supervisor is gone, and never before.
     """
 
     worker: int
-    address: str
-    memory_fd: int
     is_first: bool
+    ready_fd: int
+    supervisor_fd: int
 
-    def line(self) -> bytes:
-        """Return the task as one line."""
-        return json.dumps(asdict(self)).encode() + b"\n"
-
-    @classmethod
-    def of_line(cls, line: bytes) -> "WorkerTask":
-        """Return the task of a line."""
-        return cls(**json.loads(line))
+    def say_ready(self) -> None:
+        """Say that the worker serves."""
+        with suppress(BrokenPipeError):  # The supervisor is gone, which is learnt soon.
+            os.write(self.ready_fd, READY)

@@ -8,6 +8,7 @@ import sys
 from typing import Any, Final
 
 from runindex_server.cli.app import app
+from tests.support.loading import load_commands
 from tests.trust.power.launcher import SMALL_STEPS
 
 HANG_S: Final = 90
@@ -15,6 +16,8 @@ HANG_S: Final = 90
 
 def main() -> None:
     """Run one command after the other, until nobody asks for one any more."""
+    # Once for all of them, and before any fault.
+    load_commands()
     for module, name, value in SMALL_STEPS:
         vars(module)[name] = value
     for line in sys.stdin:

@@ -9,6 +9,7 @@ from typing import Final
 
 from runindex_server.cli.app import app
 from runindex_server.jobs import erase, runner
+from tests.support.loading import load_commands
 from tests.trust.power.faults import FAULTS
 
 SMALL_STEPS: Final = (
@@ -21,6 +22,8 @@ SMALL_STEPS: Final = (
 
 def main(fault: str, *arguments: str) -> None:
     """Serve."""
+    # Before a fault, which changes what is loaded.
+    load_commands()
     for module, name, value in SMALL_STEPS:
         assert name in vars(module)
         vars(module)[name] = value

@@ -14,6 +14,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Final
 
+from tests.support.loading import COMMAND_MODULES
 from tests.trust.processes.commands import LISTENS, PATIENCE_S, Ended
 
 LOOK_S: Final = 0.01
@@ -109,7 +110,7 @@ def programs(
         folder: Where they run.
         plant: Plants a fault into each.
     """
-    _FORKING.set_forkserver_preload(["runindex_server.cli.app"])
+    _FORKING.set_forkserver_preload(list(COMMAND_MODULES))
     barrier = _FORKING.Barrier(len(arguments))
     logs.mkdir(exist_ok=True)
     started: list[Program] = []

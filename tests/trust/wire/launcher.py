@@ -14,6 +14,7 @@ from runindex_server.errors import UnparsableRequest
 from runindex_server.rpc import boundary, validate
 from runindex_server.rpc.admission import Admission
 from runindex_server.schema.run import RunId
+from tests.support.loading import load_commands
 
 
 def _on_no_request(act: Callable[[bytes], None]) -> Callable[[], None]:
@@ -85,6 +86,8 @@ SERVER_FAULTS: Final[Mapping[str, Callable[[], None]]] = {
 
 def main(fault: str, *arguments: str) -> None:
     """Serve."""
+    # Before a fault, which changes what is loaded.
+    load_commands()
     if fault != "none":
         SERVER_FAULTS[fault]()
     app(list(arguments))

@@ -219,7 +219,8 @@ def test_a_folder_that_is_held_by_who_cannot_be_seen(
 def inheriting(lock: LockFile) -> Iterator[int]:
     """Let a process inherit a lock, and return its id."""
     command = [sys.executable, "-c", "import sys; sys.stdin.read()"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[lock.fileno()]) as process:
+    assert lock._fd is not None
+    with subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[lock._fd]) as process:
         yield process.pid
 
 

@@ -16,7 +16,7 @@ from runindex.v1 import maintenance_pb2_grpc as maintenance_grpc
 from runindex.v1 import run_index_pb2 as pb
 from runindex_server.kv.commit_figures import SECONDS, WRITES, CommitFigures, Distribution
 from runindex_server.rpc.address import AddressInUse
-from runindex_server.rpc.metrics import Metrics
+from runindex_server.rpc.metrics import Metrics, open_metrics
 from runindex_server.schema.run import KEEP_ALL
 from tests.support.calls import close, create, delete
 from tests.support.clock import ManualClock
@@ -43,7 +43,7 @@ def told_at(port: int) -> Samples:
 
 @pytest.fixture
 def metrics() -> Metrics:
-    return Metrics()
+    return open_metrics()
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from runindex.v1 import maintenance_pb2_grpc as maintenance_grpc
 from runindex.v1 import run_index_pb2 as pb
 from runindex_server.errors import StoreCorrupt, StoreFull
 from runindex_server.logs import configure_logs
-from runindex_server.rpc.metrics import Metrics
+from runindex_server.rpc.metrics import open_metrics
 from runindex_server.rpc.spans import FAULTS, ID_CHARS_MAX, Spans
 from tests.support.calls import close, create
 from tests.support.server import RunningServer, StartServer
@@ -298,7 +298,7 @@ def test_an_exporter_that_fails_fails_no_call(start: StartServer, caplog: pytest
 
 
 def test_traces_and_metrics_go_together(start: StartServer, kept: Kept) -> None:
-    metrics = Metrics()
+    metrics = open_metrics()
     stub = start(tracing=tracing_into(kept), metrics=metrics).stub()
     create(stub)
 

@@ -1,5 +1,7 @@
 """Memory that processes share: what one notes in it, another sees."""
 
+import mmap
+import os
 import subprocess
 import sys
 
@@ -21,13 +23,11 @@ memory.board[:4] = b"told"
 
 
 def test_another_process_sees_what_one_holds() -> None:
-    memory = WorkerMemory.create()
-    subprocess.run(
-        [sys.executable, "-c", HOLDER, str(memory.fileno())],
-        pass_fds=[memory.fileno()],
-        check=True,
-        timeout=30,
-    )
+    fd = os.memfd_create("tests")
+    os.ftruncate(fd, mmap.PAGESIZE)
+    memory = WorkerMemory(fd)
+    subprocess.run([sys.executable, "-c", HOLDER, str(fd)], pass_fds=[fd], check=True, timeout=30)
+    os.close(fd)
 
     assert [memory.holding_since_us(worker) for worker in range(5)] == [0, 0, 0, 7, 0]
     assert bytes(memory.board[:5]) == b"told\x00"

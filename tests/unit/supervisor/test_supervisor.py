@@ -68,8 +68,6 @@ class World:
         self.refuses_to_fork = False
         self.announced = asyncio.Event()
         self.started: asyncio.Queue[FakeWorker] = asyncio.Queue()
-        self.waiting = 0
-        self.prepared: asyncio.Queue[int] = asyncio.Queue()
         self.supervisor = Supervisor(
             self,
             workers=3,
@@ -80,15 +78,7 @@ class World:
         )
         self.run = asyncio.create_task(self.supervisor.run(announce=self._announce))
 
-    async def prepare(self, count: int) -> None:
-        self.waiting = max(self.waiting, count)
-        self.prepared.put_nowait(count)
-
-    async def dismiss(self) -> None:
-        self.waiting = 0
-
-    async def launch(self, number: int, *, is_first: bool) -> FakeWorker:
-        self.waiting = max(0, self.waiting - 1)
+    def launch(self, number: int, *, is_first: bool) -> FakeWorker:
         if self.refuses_to_fork:
             self.refuses_to_fork = False
             raise BlockingIOError
@@ -195,34 +185,6 @@ def test_a_worker_that_ends_is_started_again(log: StringIO, number: int, code: i
     run(test)
     assert f'"by": "{told}"' in log.getvalue()
     assert f'"worker": {number}, "pid": {1000 + number}' in log.getvalue()
-
-
-def test_a_process_waits_in_reserve_as_long_as_the_workers_serve() -> None:
-    async def test() -> None:
-        world = World()
-        workers = [await world.next()]
-        # All load at the same time.
-        assert world.waiting == 3
-        workers[0].say_ready()
-        for _ in range(2):
-            workers.append(await world.next())
-            workers[-1].say_ready()
-        await world.announced.wait()
-        assert world.waiting == 1
-
-        workers[1].end(-signal.SIGKILL)
-        replacement = await world.next()
-        assert world.waiting == 0
-        replacement.say_ready()
-        # All at first, then with each that serves.
-        assert [await world.prepared.get() for _ in range(5)] == [4, 1, 1, 1, 1]
-        assert world.waiting == 1
-
-        world.supervisor.stop()
-        assert await world.code() == 0
-        assert world.waiting == 0
-
-    run(test)
 
 
 def test_a_worker_that_refuses_later_is_tried_again_and_again() -> None:

@@ -1,98 +1,68 @@
-"""Workers as processes: their task, their first word, their end; and what the supervisor does not load."""
+"""Workers as forks: their task, their first word, their end, and what they have not from their supervisor."""
 
-import asyncio
+import json
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, Final
 
-from runindex_server.supervisor.task import WorkerTask
-from runindex_server.supervisor.worker import Worker
+from runindex_server.exit_codes import EXIT_FATAL
 
-T = TypeVar("T")
-
-TASK = WorkerTask(worker=3, address="[::1]:50051", memory_fd=7, is_first=False)
-
-OBEDIENT = """
-import os, sys
-from runindex_server.supervisor.task import READY, WorkerTask
-task = WorkerTask.of_line(sys.stdin.buffer.readline())
-os.write(1, READY)
-# Until the supervisor is gone.
-sys.stdin.buffer.read()
-sys.exit(task.worker + (os.getsid(0) == os.getpid()))
-"""
-DEAF = """
-import os, signal
-signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-os.write(1, b"ready\\n")
-signal.pause()
-"""
-REFUSING = "import sys; sys.exit(70)"
+WAIT_S: Final = 60.0
 
 
-def with_worker(source: str, use: Callable[[Worker], Awaitable[T]]) -> T:
-    async def run() -> T:
-        worker = await Worker.start(inherited=(), command=(sys.executable, "-c", source))
-        worker.give(TASK)
-        try:
-            return await use(worker)
-        finally:
-            worker.kill()
-            await worker.ended()
-
-    return asyncio.run(run())
+def lines_of(scenario: str) -> list[str]:
+    """Return what a scenario of `forks` prints."""
+    command = [sys.executable, "-m", "tests.unit.supervisor.forks", scenario]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
 
 
-def test_a_task_is_a_line() -> None:
-    assert TASK.line().count(b"\n") == 1
-    assert WorkerTask.of_line(TASK.line()) == TASK
+def outcome_of(scenario: str) -> Any:
+    """Return what came of a scenario."""
+    return json.loads(lines_of(scenario)[-1])
 
 
 def test_a_worker_serves_until_it_is_asked_to_end() -> None:
-    async def use(worker: Worker) -> tuple[bool, int]:
-        is_ready = await worker.is_ready()
-        worker.terminate()
-        worker.terminate()
-        return is_ready, await worker.ended()
-
-    assert with_worker(OBEDIENT, use) == (True, -signal.SIGTERM)
-
-
-def test_a_worker_ends_with_its_supervisor_and_has_a_session_of_its_own() -> None:
-    async def use(worker: Worker) -> int:
-        await worker.is_ready()
-        assert worker._process.stdin is not None
-        worker._process.stdin.close()
-        return await worker.ended()
-
-    assert with_worker(OBEDIENT, use) == TASK.worker + 1
-
-
-def test_a_worker_that_refuses_is_never_ready() -> None:
-    async def use(worker: Worker) -> tuple[bool, int]:
-        return await worker.is_ready(), await worker.ended()
-
-    assert with_worker(REFUSING, use) == (False, 70)
+    assert outcome_of("terminated") == [True, -signal.SIGTERM, -signal.SIGTERM]
 
 
 def test_a_worker_that_does_not_listen_is_killed() -> None:
-    async def use(worker: Worker) -> int:
-        assert await worker.is_ready()
-        worker.terminate()
-        worker.kill()
-        code = await worker.ended()
-        worker.kill()
-        return code
-
-    assert with_worker(DEAF, use) == -signal.SIGKILL
+    assert outcome_of("killed") == [True, -signal.SIGKILL]
 
 
-def test_the_supervisor_loads_neither_grpc_nor_lmdb() -> None:
-    source = "import sys, runindex_server.supervisor.__main__; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", source], capture_output=True, text=True, check=True, timeout=30
-    ).stdout.split()
+def test_workers_have_their_task_and_a_session_of_their_own_and_learn_that_they_are_alone() -> None:
+    assert outcome_of("given_up") == [[True] * 3, [3, 11, 21]]
 
-    assert not {"grpc", "lmdb", "google", "uvloop", "typer"} & {name.partition(".")[0] for name in loaded}
+
+def test_workers_end_when_their_supervisor_is_killed() -> None:
+    command = [sys.executable, "-m", "tests.unit.supervisor.forks", "orphaned"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as supervisor:
+        assert supervisor.stdout is not None
+        assert len(json.loads(supervisor.stdout.readline())) == 3
+        supervisor.kill()
+        # Which ends when the last of them has.
+        assert supervisor.communicate(timeout=WAIT_S)[0] == ""
+
+
+def test_a_worker_that_refuses_or_breaks_is_never_ready() -> None:
+    assert outcome_of("refused") == [[False, 3], [False, EXIT_FATAL]]
+
+
+def test_what_a_worker_is_sent_does_not_reach_its_supervisor() -> None:
+    assert outcome_of("not_woken") == [[False, -signal.SIGINT], []]
+
+
+def test_a_machine_that_refuses_is_told_of_and_keeps_nothing() -> None:
+    assert outcome_of("not_forked") == ["BlockingIOError", 0]
+
+
+def test_workers_that_ended_keep_nothing() -> None:
+    assert outcome_of("ended_and_started") == 0
+
+
+def test_what_is_forked_has_no_thread_and_its_forks_make_ids_of_their_own() -> None:
+    *ids, outcome = lines_of("of_ids")
+    assert json.loads(outcome) == [1, [0, 1, 2, 3]]
+    assert len(set(ids)) == 4

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from runindex_server.access.token_file import TokensRefused, load_tokens
-from runindex_server.cli.access import AccessRefused, tls_files
+from runindex_server.cli.access import tls_files
+from runindex_server.cli.access_check import AccessRefused
 from runindex_server.cli.diagnosis.certificate_times import Validity, validities_in
 from runindex_server.cli.diagnosis.finding import Finding, gravest, ok, problem, warning
 from runindex_server.cli.diagnosis.patient import Patient

@@ -1,4 +1,8 @@
-"""What `runindex-server serve` becomes when it has several workers; its settings are in the environment."""
+"""A server of several workers: what the process does that starts them and keeps them going.
+
+All that a worker needs is loaded here and nothing of it is begun: no thread, no store, nothing of gRPC's.
+So a worker is a fork.
+"""
 
 import asyncio
 import os
@@ -6,25 +10,22 @@ import signal
 import sys
 from functools import partial
 
+from runindex_server.cli.worker import work
 from runindex_server.clock import SystemClock
 from runindex_server.exit_codes import EXIT_FATAL, EXIT_REFUSED
 from runindex_server.greeting import greet
 from runindex_server.kv.guard import StoreRefused, disk_errors_told
 from runindex_server.kv.lock_file import LockFile, store_identity
-from runindex_server.logs import configure_logs
 from runindex_server.rpc.address import AddressInUse, is_loopback
 from runindex_server.settings import Settings
-from runindex_server.supervisor.launcher import ProcessLauncher
+from runindex_server.supervisor.launcher import ForkingLauncher
 from runindex_server.supervisor.memory import WorkerMemory
 from runindex_server.supervisor.port import OwnedPort
 from runindex_server.supervisor.supervisor import Supervisor
 
 
-def main() -> int:
-    """Serve until a signal; return the exit code."""
-    settings = Settings()
-    os.umask(0o077)
-    configure_logs(settings.log_level, settings.log_format)
+def supervise(settings: Settings) -> int:
+    """Serve by several workers until a signal; return the exit code."""
     try:
         with disk_errors_told(settings.data_dir):
             lock = LockFile.take_directory(settings.data_dir)
@@ -33,16 +34,17 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return EXIT_REFUSED
     # Both end with the last process that has them: the lock outlives a supervisor that is killed.
-    return asyncio.run(_supervise(settings, lock, port))
+    try:
+        return asyncio.run(_supervise(settings, port))
+    finally:
+        port.close()
+        lock.release()
 
 
-async def _supervise(settings: Settings, lock: LockFile, port: OwnedPort) -> int:
+async def _supervise(settings: Settings, port: OwnedPort) -> int:
     memory = WorkerMemory.create()
-    launcher = ProcessLauncher(
-        address=port.address, memory_fd=memory.fileno(), inherited=(lock.fileno(), memory.fileno())
-    )
     supervisor = Supervisor(
-        launcher,
+        ForkingLauncher(partial(work, settings=settings, address=port.address, memory=memory)),
         workers=settings.workers,
         memory=memory,
         store_identity=partial(store_identity, settings.data_dir),
@@ -61,7 +63,3 @@ async def _supervise(settings: Settings, lock: LockFile, port: OwnedPort) -> int
     return await supervisor.run(
         announce=partial(greet, port.address, settings, is_remote=not is_loopback(settings.address))
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())
