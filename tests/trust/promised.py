@@ -133,6 +133,7 @@ PROOFS: Final[Mapping[str, Proof]] = {
             f"{WIRE}test_no_bytes_on_the_wire_end_starve_or_grow_the_server",
             f"{WIRE}test_a_path_that_is_no_text_ends_nothing",
             f"{CALLERS}test_a_good_client_is_served_meanwhile",
+            f"{CALLERS}test_a_burst_over_one_channel_is_all_answered",
         ),
         (
             f"{PARSERS}test_a_fault_that_is_planted_is_found",

@@ -66,9 +66,12 @@ CHANNEL_OPTIONS: Final = (
     # Above our own bound, so that ours answers, with a reason.
     ("grpc.max_receive_message_length", 4 * limits.REQUEST_BYTES_MAX),
     ("grpc.max_send_message_length", 16 * 1024 * 1024),
-    # Bounds what one connection can hold open, and so what a flood of resets costs others. Far above what
-    # callers do at once: one that passes the bound is reset without a reason, and our clients try again.
-    ("grpc.max_concurrent_streams", 1_024),
+    # Bounds what one connection can hold open, and so what a flood of resets costs others. Not less: clients
+    # begin as many before they know the bound, and what is beyond it is reset.
+    ("grpc.max_concurrent_streams", 100),
+    # So many may have ended and not be freed yet. With fewer, gRPC resets streams that a client begins in
+    # good faith when many of its calls end together.
+    ("grpc.http2.max_deallocating_streams", 100),
     # Calls that wait to be taken. Beyond its own bounds gRPC ends any of them at random, whoever made it, as
     # CANCELLED and without a reason: bursts of an honest caller, or a neighbour's call. Ours come first.
     ("grpc.server.max_pending_requests", 1_000_000),

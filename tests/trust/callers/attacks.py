@@ -29,7 +29,7 @@ ATTACKS: Final = (
         *("flood beyond a rate", floods.too_often, 10_000, 100_000, setup.with_rates, SPARING_S),
         is_flood=True,
     ),
-    Attack("expired deadlines", floods.expired, 1_000, 10_000),
+    Attack("expired deadlines", floods.expired, 1_000, 10_000, is_flood=True),
     Attack("cut connections", cuts.cut, 150, 10_000),
     Attack("cut connections, two workers", cuts.cut, 150, 10_000, setup.with_two_workers),
 )

@@ -14,9 +14,9 @@ from runindex_server.rpc.server import CHANNEL_OPTIONS
 from tests.trust.callers.raw import End, Raw
 from tests.trust.callers.scene import CREATE, Scene, reading
 
-AT_ONCE: Final = min(2_000, dict(CHANNEL_OPTIONS)["grpc.max_concurrent_streams"] // 2)
+AT_ONCE: Final = dict(CHANNEL_OPTIONS)["grpc.max_concurrent_streams"] // 2
 """Calls under way on one connection. A stream counts for a while after its end: half of what the server lets
-one have is surely let in."""
+one have is surely let in, also when it has much else to do."""
 
 UNDER_WAY: Final = 8_000
 """Calls under way altogether: more than the writes that may wait."""

@@ -6,11 +6,12 @@ from typing import Final
 
 from benchmarks.wire import DATA, END_STREAM, frame
 from runindex.v1 import run_index_pb2 as pb
+from runindex_server.rpc.server import CHANNEL_OPTIONS
 from tests.trust.callers.raw import Raw, message
 from tests.trust.callers.scene import CREATE, GET, Scene, reading
 
-STREAMS: Final = 256
-"""Of a connection."""
+STREAMS: Final = dict(CHANNEL_OPTIONS)["grpc.max_concurrent_streams"]
+"""As many as a connection may have."""
 
 RESETS_AT_ONCE: Final = 100
 ROUNDS_MAX: Final = 10_000

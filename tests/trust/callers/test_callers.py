@@ -3,6 +3,7 @@
 How fast it is served is told and not judged here; `python -m tests.trust.callers` does both, at length.
 """
 
+import asyncio
 import resource
 import sys
 import tempfile
@@ -12,10 +13,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import grpc
+import grpc.aio
 import pytest
 
 from runindex.v1 import run_index_pb2 as pb
 from runindex.v1.run_index_pb2_grpc import RunIndexStub
+from tests.crash.ledger import OWN_CONNECTION
 from tests.crash.process import serving
 from tests.crash.workers import connections
 from tests.property.machine import MEMORY_DIR
@@ -28,12 +31,14 @@ from tests.trust.callers.scene import Scene
 from tests.trust.callers.table import row_of
 from tests.trust.callers.trial import Attack, tried
 
-BURST: Final = min(256, AT_ONCE)
+BURST: Final = AT_ONCE
 """Calls under way at once, on one connection, of a caller that means no harm."""
 
 BURSTS: Final = 2_048 // BURST
 """At the same time. gRPC begins to end calls that wait at 1,000."""
 
+LARGE_BURST: Final = 3_000
+"""Calls over one channel, of which most wait in the caller."""
 
 FEW_CUTS: Final = 100
 TWICE: Final = ("and then", "was to come", "never acknowledged")
@@ -74,6 +79,24 @@ def test_a_server_that_forgets_request_ids_is_found_out(
     trial = tried(forgetful, memory_path, forgetful.cases)
     tally("planted faults of callers' tests", runs=1, failures=int(not trial.failures))
     assert any(told in failure for failure in trial.failures for told in TWICE), trial
+
+
+def test_a_burst_over_one_channel_is_all_answered(memory_path: Path, tally: Tally) -> None:
+    """Unless streams that have ended have room, gRPC resets those that a channel begins in their place."""
+
+    async def burst(target: str) -> Counter[grpc.StatusCode]:
+        # Nor does gRPC try again, which would hide some.
+        options = (*OWN_CONNECTION, ("grpc.enable_retries", 0))
+        async with grpc.aio.insecure_channel(target, options=options) as channel:
+            create = RunIndexStub(channel).CreateRun
+            calls = [create(pb.CreateRunRequest(), timeout=CALL_S) for _ in range(LARGE_BURST)]
+            return Counter([await call.code() for call in calls])
+
+    with serving(memory_path / "data") as server:
+        ends = asyncio.run(burst(server.target))
+    failures = LARGE_BURST - ends[grpc.StatusCode.OK]
+    tally("calls at once over one channel", runs=LARGE_BURST, failures=failures)
+    assert ends == {grpc.StatusCode.OK: LARGE_BURST}
 
 
 def test_calls_that_come_at_the_same_time_are_all_answered(memory_path: Path, tally: Tally) -> None:
