@@ -8,7 +8,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -84,23 +84,32 @@ def check_kept(data_dir: Path, clients: list[LedgerClient]) -> None:
             client.verify(server.target)
 
 
-@pytest.mark.parametrize("sabotage", SABOTAGES, ids=lambda one: one.__name__)
-def test_a_server_whose_files_are_replaced_stops_and_loses_nothing(
-    tmp_path: Path, sabotage: Sabotage, tally: Tally
-) -> None:
-    data_dir = tmp_path / "data"
+Served = AbstractContextManager[tuple[str, Callable[[], tuple[int, str]]]]
+"""A server that runs meanwhile: where it can be called, and what waits for its end and log."""
+
+
+def check_stops(serving: Callable[[Path], Served], sabotage: Sabotage, folder: Path, tally: Tally) -> None:
+    """Replace files under a server: it stops, acknowledges nothing from then on, and keeps what it has."""
+    data_dir = folder / "data"
     with (
-        one_server(data_dir) as (target, ended),
+        serving(data_dir) as (target, ended),
         writing(target, sabotage.__name__, clients=CLIENTS, enough=ENOUGH) as clients,
     ):
-        kept = sabotage(data_dir, tmp_path / "beside")
-        late = acknowledged(target)
+        kept = sabotage(data_dir, folder / "beside")
+        late = acknowledged(target, CONNECTIONS)
         code, said = ended()
     tally("ways to replace files under a server", runs=1, failures=int(bool(late) or code != EXIT_FATAL))
     assert late == []
     assert code == EXIT_FATAL
     assert REPLACED in said
     check_kept(kept, clients)
+
+
+@pytest.mark.parametrize("sabotage", SABOTAGES, ids=lambda one: one.__name__)
+def test_a_server_whose_files_are_replaced_stops_and_loses_nothing(
+    tmp_path: Path, sabotage: Sabotage, tally: Tally
+) -> None:
+    check_stops(one_server, sabotage, tmp_path, tally)
 
 
 @pytest.mark.parametrize(
@@ -111,19 +120,7 @@ def test_a_server_whose_files_are_replaced_stops_and_loses_nothing(
 def test_workers_whose_files_are_replaced_stop_and_lose_nothing(
     tmp_path: Path, sabotage: Sabotage, tally: Tally
 ) -> None:
-    data_dir = tmp_path / "data"
-    with (
-        three_workers(data_dir) as (target, ended),
-        writing(target, sabotage.__name__, clients=CLIENTS, enough=ENOUGH) as clients,
-    ):
-        kept = sabotage(data_dir, tmp_path / "beside")
-        late = acknowledged(target, CONNECTIONS)
-        code, said = ended()
-    tally("ways to replace files under a server", runs=1, failures=int(bool(late) or code != EXIT_FATAL))
-    assert late == []
-    assert code == EXIT_FATAL
-    assert REPLACED in said
-    check_kept(kept, clients)
+    check_stops(three_workers, sabotage, tmp_path, tally)
 
 
 @pytest.mark.parametrize("start", [one_server, three_workers])
