@@ -7,12 +7,13 @@ So a worker is a fork.
 import asyncio
 import os
 import signal
-import sys
 from functools import partial
 
+from runindex_server.cli.exits import exit_with
+from runindex_server.cli.faults import fault_text
 from runindex_server.cli.worker import work
 from runindex_server.clock import SystemClock
-from runindex_server.exit_codes import EXIT_FATAL, EXIT_REFUSED
+from runindex_server.exit_codes import EXIT_FATAL
 from runindex_server.greeting import greet
 from runindex_server.kv.guard import StoreRefused, disk_errors_told
 from runindex_server.kv.lock_file import LockFile, store_identity
@@ -31,8 +32,7 @@ def supervise(settings: Settings) -> int:
             lock = LockFile.take_directory(settings.data_dir)
         port = OwnedPort.take(settings.address)
     except (StoreRefused, AddressInUse) as error:
-        sys.stderr.write(f"{error}\n")
-        return EXIT_REFUSED
+        exit_with(fault_text(settings.data_dir, error))
     # Both end with the last process that has them: the lock outlives a supervisor that is killed.
     try:
         return asyncio.run(_supervise(settings, port))
